@@ -33,7 +33,7 @@ from .actions.schedule import ADD, PAUSE, REMOVE, RESUME
 from .actions.submit import SUBMIT
 from .files.found import Outs
 from .files.serving import Files
-from .link.master import AwayError, Master
+from .link.master import AwayError, BusyError, Master
 from .link.recent import Recent
 from .live.hub import Hub
 from .live.rates import Rates
@@ -137,7 +137,7 @@ def _health(desk: Desk) -> list[Route]:
     async def ready(_: Request) -> Response:
         try:
             await desk.recent.status()
-        except AwayError as error:
+        except (AwayError, BusyError) as error:
             return PlainTextResponse(f"{error}\n", 503)
         return PlainTextResponse("ok\n")
 

@@ -19,7 +19,7 @@ from ..access.forms import FIELD, form_of
 from ..access.gate import only_reads
 from ..access.notes import Note, Notes
 from ..access.tokens import Right
-from ..link.master import AwayError
+from ..link.master import AwayError, BusyError
 from ..pages.page import Asked, Desk, NothingThereError
 from .action import Action, FieldError, Fields, Outcome
 
@@ -68,7 +68,8 @@ class Acts:
                 view = {"since": error.since, "unknown": unknown}
                 return self._html(request, "act/away.html", view, 503)
             except (NothingThereError, RefusedError) as error:
-                return self._html(request, "nothing.html", {"line": str(error)}, 404)
+                code = 503 if isinstance(error, BusyError) else 404
+                return self._html(request, "nothing.html", {"line": str(error)}, code)
             except FieldError as error:  # of a form that can't be shown, because of that field
                 return self._html(request, "nothing.html", {"line": str(error)}, 400)
 
@@ -136,6 +137,8 @@ class Acts:
 def _code(error: Exception) -> int:
     if isinstance(error, NothingThereError):
         return 404
+    if isinstance(error, BusyError):
+        return 503
     return 400 if isinstance(error, FieldError) else 409
 
 

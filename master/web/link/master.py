@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 from queue_manager.client.connection.session import Session, connecting
-from queue_manager.errors import ConnectionLostError, QueueError
+from queue_manager.errors import ConnectionLostError, QueueError, RefusedError
 from queue_manager.settings import Settings
-from queue_manager.wire.messages import Request
+from queue_manager.wire.messages import JobList, Request
 
 log = logging.getLogger("quartermaster.web")
 
@@ -20,6 +21,12 @@ ANSWER_S = 5.0
 
 AT_ONCE = 8
 """How many requests are on their way at a time. The others wait here, not in the master."""
+
+_ACTS = 8
+"""As `AT_ONCE`, of those that have longer than `ANSWER_S`."""
+
+_LOOKS = 4
+"""As `AT_ONCE`, of looks at jobs: each is a process of the master's for up to half a minute."""
 
 _LOOK_S = 0.2
 _FIRST_S = 2.0
@@ -36,6 +43,15 @@ class AwayError(QueueError):
         self.since = since
 
 
+class BusyError(RefusedError):
+    """Too much is asked at once: the request was not sent."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too much is asked of the master at once: nothing was sent to it; try again in a moment"
+        )
+
+
 class Master:
     """Asks the master. `run` keeps the session for as long as the process lives."""
 
@@ -43,7 +59,9 @@ class Master:
         self._settings, self._authkey = settings, authkey
         self._session: Session | None = None
         self._first = asyncio.Event()
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._quick = asyncio.Semaphore(AT_ONCE)
+        self._acts = asyncio.Semaphore(_ACTS)
+        self._looks = asyncio.Semaphore(_LOOKS)
         self._away_since: float | None = time.time()
 
     @property
@@ -77,20 +95,43 @@ class Master:
     ) -> R:
         """The answer to a request, which is sent once.
 
+        It may wait for room first, for as long once more. within_s: counts from the sending on.
+
         Raises:
             AwayError: there is no session, it was lost, or no answer came in time.
+            BusyError: no room became free. It was not sent, and the master is not away for that.
             RefusedError: the master's own line.
         """
         await self._wait_first()
-        try:
-            async with asyncio.timeout(within_s), self._room:
-                if self._session is None or not self._session.up:
-                    raise AwayError(self._gone())
-                reply = await self._session.call_once(make, answer)
-        except (ConnectionLostError, TimeoutError):
-            raise AwayError(self._gone()) from None
+        async with self._room_in(self._room_of(answer, within_s), within_s):
+            if self._session is None or not self._session.up:
+                raise AwayError(self._gone())
+            try:
+                async with asyncio.timeout(within_s):
+                    reply = await self._session.call_once(make, answer)
+            except (ConnectionLostError, TimeoutError):
+                raise AwayError(self._gone()) from None
         self._away_since = None
         return reply
+
+    def _room_of(self, answer: type[Any], within_s: float) -> asyncio.Semaphore:
+        """Long requests take no room from the quick ones, nor looks at jobs from the actions."""
+        if answer is JobList:
+            return self._looks
+        return self._acts if within_s > ANSWER_S else self._quick
+
+    @contextlib.asynccontextmanager
+    async def _room_in(self, room: asyncio.Semaphore, within_s: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(within_s):
+                await room.acquire()
+        except TimeoutError:
+            since = self.away_since  # a frozen master answers nothing that is in the room
+            raise (BusyError() if since is None else AwayError(since)) from None
+        try:
+            yield
+        finally:
+            room.release()
 
     async def _wait_first(self) -> None:
         if not self._first.is_set():

@@ -29,7 +29,7 @@ class Events:
         self._hub, self._key, self._render = hub, key, render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._hub.full:
+        if not self._hub.has_room(self._key):
             line = "too many pages are open: this one shows no changes\n"
             await PlainTextResponse(line, 503, {"Retry-After": "30"})(scope, receive, send)
             return

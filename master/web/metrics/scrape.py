@@ -9,13 +9,13 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from queue_manager.wire.messages import AskMetrics, Metrics
 from queue_manager.wire.metrics import MasterMetrics
 
-from ..link.master import AwayError
+from ..link.master import AwayError, BusyError
 from ..link.recent import Recent
 from .families import families
 
@@ -55,6 +55,8 @@ class Scrape:
     async def _answer(self, request: Request) -> Response:
         try:
             answer = await self._recent.get("metrics", AskMetrics, Metrics)
+        except BusyError as error:  # it may well live: this says nothing of it
+            return PlainTextResponse(f"{error}\n", 503)
         except AwayError:
             now = None
         else:

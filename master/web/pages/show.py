@@ -20,7 +20,7 @@ from ..access.cookies import Cookies, Visitor
 from ..access.gate import query_without_token
 from ..access.notes import Notes
 from ..access.tokens import Right
-from ..link.master import AwayError
+from ..link.master import AwayError, BusyError
 from ..live.events import Events
 from ..live.hub import Hub, Parts
 from ..text.templates import Templates
@@ -57,7 +57,7 @@ class Shows:
                 away = {"since": error.since}
                 return self.html(request, "away.html", away, 503, {"Retry-After": _RETRY_S})
             except (NothingThereError, RefusedError) as error:
-                return self.html(request, "nothing.html", {"line": str(error)}, 404)
+                return self.html(request, "nothing.html", {"line": str(error)}, _code(error))
             return self.html(request, f"{page.name}.html", view)
 
         return show
@@ -112,7 +112,7 @@ class Shows:
                 away = {"error": str(error), "since": error.since}
                 return JSONResponse(away, 503, {"Retry-After": _RETRY_S})
             except (NothingThereError, RefusedError) as error:
-                return JSONResponse({"error": str(error)}, 404)
+                return JSONResponse({"error": str(error)}, _code(error))
             return Response(as_json(view), media_type="application/json")
 
         return show
@@ -129,6 +129,8 @@ class Shows:
         except NothingThereError as error:
             return JSONResponse({"error": str(error)}, 404)
         language = self._language(request)
+        if not page.parts:  # all pages without parts are one topic, whatever their address
+            return Events(self._hub, language, functools.partial(self._banner, language))
         key = (page.name, *sorted(words.items()), *sorted(query.items()), language, asked.right)
         return Events(self._hub, key, functools.partial(self._parts, page, asked, language))
 
@@ -145,6 +147,18 @@ class Shows:
                 query = dict(parse_qsl(split.query, keep_blank_values=True))
                 return self._pages[route.name], child["path_params"], query
         return None
+
+    async def _banner(self, language: str) -> Parts:
+        """What a page without live parts has: whether the master answers."""
+        since, line = None, ""
+        try:
+            await self._desk.recent.status()
+        except AwayError as error:
+            since = error.since
+        except QueueError as error:
+            line = str(error)
+        view = {"since": since, "line": line}
+        return {"banner": self._templates.render("banner.html", language, view)}
 
     async def _parts(self, page: Page, asked: Asked, language: str) -> Parts:
         """The live parts of a page, and the banner that every page has."""
@@ -163,6 +177,10 @@ class Shows:
         render = functools.partial(self._templates.render, language=language, view=view)
         parts = {name: render(f"{page.name}/{name}.html") for name in shown}
         return {"banner": render("banner.html"), **parts}
+
+
+def _code(error: QueueError) -> int:
+    return 503 if isinstance(error, BusyError) else 404
 
 
 def as_json(view: View) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator
 
@@ -25,6 +26,20 @@ class Counted:
         if self.fails:
             raise ValueError("a fault of this page")
         return {"count": str(self.loads), "still": "the same"}
+
+
+class Stuck(Counted):
+    """A page that is never loaded. left: how often nobody waits for it any more."""
+
+    left = 0
+
+    async def __call__(self) -> Parts:
+        self.loads += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.left += 1
+        return {}
 
 
 @contextlib.asynccontextmanager
@@ -117,11 +132,72 @@ async def test_the_hub_is_full_at_its_bound_and_has_room_again() -> None:
     hub, page = Hub(TICK_S, most=2), Counted()
     first = hub.join("page", page)
     hub.join("page", page)
-    assert hub.full
+    assert not hub.has_room("page")
     hub.leave("page", first)
     hub.leave("page", first)
-    assert not hub.full
+    assert hub.has_room("page")
     assert hub.count == 1
+
+
+@in_loop
+async def test_so_many_pages_are_looked_at_at_a_time_each_by_many() -> None:
+    hub, page = Hub(TICK_S, most_topics=2), Counted()
+    first = hub.join("one", page)
+    hub.join("two", page)
+    assert hub.has_room("one")
+    assert not hub.has_room("three")
+    hub.leave("one", first)
+    assert hub.has_room("three")
+
+
+@in_loop
+async def test_a_slow_page_holds_no_other_up_and_is_loaded_once_at_a_time() -> None:
+    hub, slow, fast = Hub(TICK_S), Stuck(), Counted()
+    async with running(hub):
+        hub.join("slow", slow)
+        hub.join("fast", fast)
+        await loaded(slow, 1)
+        await loaded(fast, 20)
+    assert (slow.loads, slow.left) == (1, 1), "the end of the hub ends it"
+
+
+@in_loop
+async def test_a_page_that_takes_too_long_is_left_and_tried_again() -> None:
+    hub, slow = Hub(TICK_S, turn_s=0.01), Stuck()
+    hub.join("slow", slow)
+    async with running(hub):
+        await loaded(slow, 3)
+    assert slow.left == slow.loads
+
+
+@in_loop
+async def test_a_page_that_nobody_looks_at_any_more_is_not_loaded_to_its_end() -> None:
+    hub, slow = Hub(TICK_S), Stuck()
+    stream = hub.join("slow", slow)
+    async with running(hub):
+        await loaded(slow, 1)
+        hub.leave("slow", stream)
+        async with asyncio.timeout(10.0):
+            while not slow.left:
+                await asyncio.sleep(TICK_S)
+
+
+@in_loop
+async def test_a_dear_page_rests_longer_than_it_took() -> None:
+    loop = asyncio.get_running_loop()
+    began: list[float] = []
+
+    async def dear() -> Parts:
+        began.append(loop.time())
+        await asyncio.sleep(0.02)
+        return {"count": str(len(began))}
+
+    hub = Hub(TICK_S)
+    stream = hub.join("dear", dear)
+    async with running(hub):
+        for _ in range(3):
+            await later(stream)
+    assert all(after - before >= 0.09 for before, after in itertools.pairwise(began))
 
 
 def test_news_are_json_once_for_all() -> None:
