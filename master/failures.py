@@ -30,6 +30,15 @@ Name = tuple[int, str, str]
 """Run, exception and place: the name of a group."""
 
 
+class End(NamedTuple):
+    """The first or the newest letter of a group."""
+
+    seq: int
+    task: int
+    error: str
+    died_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
     """The dead letters of a run that raised the same at the same place, and wait to be tried again.
@@ -73,12 +82,26 @@ class FailureGroup:
     def minus(self, gone: Mapping[str, int]) -> FailureGroup | None:
         """The group without letters that are tried again or deleted. None: nothing is left.
 
-        gone: how many of them, by worker.
+        gone: how many of them, by worker. `between` says which letters are its ends then.
         """
         count = self.count - sum(gone.values())
         left = {worker: n - gone.get(worker, 0) for worker, n in self.workers.items()}
         workers = {worker: n for worker, n in left.items() if n > 0}
         return replace(self, count=count, workers=workers) if count > 0 else None
+
+    def between(self, first: End | None, newest: End | None) -> FailureGroup:
+        """The group with these letters as its first and its newest one. None: that is not known."""
+        first_at = self.first_at if first is None else first.died_at
+        if newest is None or newest.seq == self.last_seq:
+            return replace(self, first_at=first_at)
+        return replace(
+            self,
+            first_at=first_at,
+            last_at=newest.died_at,
+            last_seq=newest.seq,
+            task=newest.task,
+            error=newest.error[:_ERROR_CHARS],
+        )
 
     def may_have(self, only: FailureFilter) -> bool:
         """Whether a filter may choose some of its letters, as far as the group tells."""

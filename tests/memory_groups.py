@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from master.changes import TrackedRecord
-from master.failures import GROUPS, OTHERS, FailureGroup, Name, group_of, groups_of
+from master.changes import TrackedRecord, TrackedState
+from master.failures import GROUPS, OTHERS, End, FailureGroup, Name, group_of, groups_of
 
 
 @dataclass(slots=True)
@@ -50,6 +50,17 @@ class Groups:
                 self.by_number.pop(letter.failure, None)
             else:
                 self.by_number[letter.failure] = left
+
+    def renew(self, records: Iterable[TrackedRecord]) -> None:
+        """Letters have left: the first and the newest of each group may be others now."""
+        of_group: dict[int, list[End]] = {}
+        for one in records:
+            if one.state is TrackedState.DEAD:
+                end = End(one.seq, one.task, one.error, one.due_at)
+                of_group.setdefault(one.failure, []).append(end)
+        for number, group in self.by_number.items():
+            ends = of_group.get(number)
+            self.by_number[number] = group.between(min(ends), max(ends)) if ends else group
 
     def forget(self, runs: Iterable[int]) -> None:
         """Runs are no more, or nothing but their keys are."""

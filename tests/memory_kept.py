@@ -86,6 +86,8 @@ class Kept:
                     again = replace(record, state=TrackedState.WAITING, attempts=0, losses=0)
                     again = replace(again, delay_s=0.0, due_at=note.at, seq=0, failure=0)
                     self.tracked[key] = replace(again, retries=[*record.retries, note][-4:])
+        if changes.revived:
+            self.failures.renew(self.tracked.values())
 
     def blocks_of(self, run: int) -> list[BlockRecord]:
         """The blocks of a run in the order of their numbers."""

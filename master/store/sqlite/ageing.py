@@ -14,7 +14,7 @@ import msgspec
 
 from ...changes import QUEUE_RUN
 from ...reads import PruneStep
-from .failures import leave
+from .failures import leaving
 from .names import hash_key
 from .read.results import READABLE
 from .read.waiting import waiting_ranges
@@ -79,8 +79,8 @@ def _prune(
             results.update(db.execute(of_block, (block,)).fetchall())
             dead = "SELECT task FROM strays WHERE block = ? AND state = 'dead'"
             letters += [task for (task,) in db.execute(dead, (block,))]
-            leave(db, "block = ? AND state = 'dead'", (block,))
-            _delete(db, block)
+            with leaving(db, "block = ? AND state = 'dead'", (block,)):
+                _delete(db, block)
     if not results and not letters:
         return PruneStep({}, [], *end)
     seqs = json.dumps(list(results))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
@@ -15,6 +16,7 @@ from ...changes import TrackedRecord
 from ...failures import (
     GROUPS,
     OTHERS,
+    End,
     FailureGroup,
     FailurePage,
     GroupsSought,
@@ -79,8 +81,9 @@ def _write(db: sqlite3.Connection, group: FailureGroup) -> None:
     db.execute(query, (*FAILURES.row(group), group.id))
 
 
-def leave(db: sqlite3.Connection, where: str, values: Collection[object]) -> None:
-    """Dead letters are about to be tried again or deleted: they leave their groups.
+@contextlib.contextmanager
+def leaving(db: sqlite3.Connection, where: str, values: Collection[object]) -> Iterator[None]:
+    """Dead letters leave their groups; meanwhile they become something else, or are deleted.
 
     where: which rows of tracked tasks these are.
     """
@@ -88,13 +91,24 @@ def leave(db: sqlite3.Connection, where: str, values: Collection[object]) -> Non
     query = f"SELECT failure, worker, COUNT(*) FROM strays WHERE {where} GROUP BY failure, worker"
     for number, worker, count in db.execute(query, tuple(values)).fetchall():
         gone.setdefault(number, {})[worker] = count
+    yield
     for number, workers in gone.items():
         row = db.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
         left = None if row is None else FAILURES.load(row).minus(workers)
         if left is None:
             db.execute("DELETE FROM failures WHERE id = ?", (number,))
         else:
-            _write(db, left)
+            _write(db, left.between(_end(db, left, ""), _end(db, left, "DESC")))
+
+
+def _end(db: sqlite3.Connection, group: FailureGroup, order: str) -> End | None:
+    """The oldest letter of a group, or the newest one with `DESC`."""
+    query = (
+        "SELECT seq, task, error, due_at FROM strays INDEXED BY strays_failures"
+        f" WHERE run = ? AND state = 'dead' AND failure = ? ORDER BY seq {order} LIMIT 1"
+    )
+    row = db.execute(query, (group.run, group.id)).fetchone()
+    return None if row is None else End(*row)
 
 
 def forget_groups(db: sqlite3.Connection, runs: Iterable[int]) -> None:

@@ -15,7 +15,7 @@ from ...changes import QUEUE_RUN, Changes, Delivered, Revival, RunState
 from ...scheduled import ScheduleRecord
 from .counting import write_marks
 from .dropping import drop_later, forget
-from .failures import counted, forget_groups, leave
+from .failures import counted, forget_groups, leaving
 from .history import add_history
 from .read.results import count_results
 from .schema.rows import get_meta, insert, one, set_meta, set_metas
@@ -124,8 +124,8 @@ def _revive(db: sqlite3.Connection, revived: Mapping[int, Iterable[Revival]]) ->
                 db.execute(_REVIVE_ALL, values)
             else:
                 some = json.dumps(sorted(tasks))
-                leave(db, _SOME_DEAD, (run, some))
-                db.execute(_REVIVE_SOME, (*values, some))
+                with leaving(db, _SOME_DEAD, (run, some)):
+                    db.execute(_REVIVE_SOME, (*values, some))
 
 
 def add_note(notes: bytes, new: bytes) -> bytes:

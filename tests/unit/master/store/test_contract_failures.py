@@ -104,6 +104,24 @@ def test_letters_that_are_tried_again_leave_their_group_and_come_back(store: Sto
     assert named(store) == [("ValueError@a.py:5", 1)]
 
 
+def test_a_group_shows_its_newest_letter_that_is_left(engine: Engine, store: Store) -> None:
+    for seq in (1, 2, 3, 4):
+        die(store, seq, f"ValueError: {seq}")
+    die(store, 5, line=9)
+    die(store, 6, of=OTHER)
+    retry(store, 4, 1)
+    group = groups(store, run=1)[1]
+    assert (group.last_seq, group.task, group.error) == (3, 3, "ValueError: 3")
+    assert (group.first_at, group.last_at) == (2.0, 3.0)
+    retry(store, 2)
+    store = engine.crash()
+    left = groups(store, run=1)[1]
+    assert (left.count, left.first_at, left.last_at, left.task) == (1, 3.0, 3.0, 3)
+    die(store, 9, "ValueError: again", task=4)
+    group = groups(store, run=1)[0]
+    assert (group.task, group.error, group.last_at) == (4, "ValueError: again", 9.0)
+
+
 def test_pages_go_from_the_newest_group_over_all_runs(store: Store) -> None:
     for seq in range(1, 7):
         die(store, seq, line=seq, of=OTHER if seq % 2 else ONE)
