@@ -131,7 +131,9 @@ class Acts:
 
     def _asked(self, request: Request) -> Asked:
         query = dict(request.query_params)
-        return Asked(self._desk, request.path_params, query, request.state.visitor.right)
+        visitor: Visitor = request.state.visitor
+        who = visitor.proof or visitor.name
+        return Asked(self._desk, request.path_params, query, visitor.right, who)
 
 
 def _code(error: Exception) -> int:

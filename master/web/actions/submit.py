@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import secrets
 from collections import OrderedDict
 from functools import partial
 
+import msgspec
+
 from queue_manager.client.checking import numbers_of, text_of
 from queue_manager.errors import ArgumentError, RefusedError
 from queue_manager.job.tags import joined, split_tags
-from queue_manager.wire.messages import RunStarted, StartRun
+from queue_manager.wire.messages import AskRun, RunShown, RunStarted, StartRun
 
+from ..link.master import BusyError
 from ..pages.page import Asked, View
 from .action import Action, FieldError, Fields, Outcome
 from .ending import LONG_S
@@ -27,7 +31,10 @@ _SHOWN = 200
 
 
 class Submits:
-    """Submits runs. A form that is sent again, while it is new, gives the run that it gave."""
+    """Submits runs. A form that is sent again, while it is new, gives the run that it gave.
+
+    That holds for the same visitor, job and fields: with another number in it, it is another form.
+    """
 
     def __init__(self) -> None:
         self._sent: OrderedDict[str, asyncio.Future[Outcome]] = OrderedDict()
@@ -40,26 +47,52 @@ class Submits:
 
     async def carry_out(self, asked: Asked, fields: Fields) -> Outcome:
         """Submit the run."""
-        once = fields.text(ONCE)
-        if not once:
+        if not fields.text(ONCE):
             return await self._submit(asked, fields)
-        known = self._sent.get(once)
-        if known is None or (known.done() and (known.cancelled() or known.exception())):
-            known = asyncio.ensure_future(self._submit(asked, fields))
-            self._sent[once] = known
+        key = _form_of(asked, fields)
+        known = self._sent.get(key)
+        if known is not None and not await _stands(asked, known) and self._sent.get(key) is known:
+            del self._sent[key]
+        if key not in self._sent:
+            self._sent[key] = asyncio.ensure_future(self._submit(asked, fields))
             while len(self._sent) > _KEPT:
                 self._sent.popitem(last=False)
-        return await asyncio.shield(known)
+        return await asyncio.shield(self._sent[key])
 
     async def _submit(self, asked: Asked, fields: Fields) -> Outcome:
         make = request_of(asked.words["job"], fields)
         try:
             started = await asked.desk.master.ask(make, RunStarted, LONG_S)
+        except BusyError:
+            raise
         except RefusedError as error:
             job = await asked.desk.jobs.one(asked.words["job"])
             field = field_of(str(error), job.arguments)
             raise FieldError(field, str(error)) if field else error from None
         return _outcome(started, make(0))
+
+
+def _form_of(asked: Asked, fields: Fields) -> str:
+    """What tells a form that is sent again from another one."""
+    texts = sorted((name, fields.texts(name)) for name in fields.names)
+    said = msgspec.msgpack.encode([asked.words["job"], asked.visitor, texts])
+    return hashlib.sha256(said).hexdigest()
+
+
+async def _stands(asked: Asked, sent: asyncio.Future[Outcome]) -> bool:
+    """Whether a form that was sent is on its way, or its run is still there."""
+    if not sent.done():
+        return True
+    if sent.cancelled() or sent.exception():
+        return False
+    number = int(sent.result().of["run"])
+    try:
+        await asked.desk.master.ask(partial(AskRun, run=number), RunShown)
+    except BusyError:
+        raise
+    except RefusedError:  # it was forgotten
+        return False
+    return True
 
 
 def request_of(job: str, fields: Fields) -> partial[StartRun]:

@@ -56,6 +56,7 @@ class Desk:
 @dataclass(frozen=True)
 class Asked:
     """What was asked for. words: of the path. query: behind the `?`. right: the visitor's.
+    visitor: tells visitors apart. is_data: for a program, not for a page.
 
     Raises NothingThereError for a number in the path that nothing can have.
     """
@@ -64,6 +65,8 @@ class Asked:
     words: Mapping[str, Any]
     query: Mapping[str, str]
     right: Right = Right.READ
+    visitor: str = ""
+    is_data: bool = False
 
     def __post_init__(self) -> None:
         for name, value in self.words.items():

@@ -11,6 +11,9 @@ from .overview import left_s
 from .page import Asked, NothingThereError, Page, View
 
 PAGE, _MOST = 50, 500
+_MOST_SHOWN = 100
+"""How many a page shows. A row is dear as HTML; a program may have `_MOST`."""
+
 _LOOKED_AT = 10_000
 """How many ended runs the master looks at for one page. Behind them the list goes on."""
 
@@ -29,7 +32,8 @@ async def load(asked: Asked) -> View:
     words = {name: asked.query.get(name, "").strip()[:_LONGEST] for name in ("job", "search")}
     back, after = "before" in asked.query, asked.number("after")
     place = asked.number("before") if back else after
-    limit = max(1, min(asked.number("limit", PAGE), _MOST))
+    most = _MOST if asked.is_data else _MOST_SHOWN
+    limit = max(1, min(asked.number("limit", PAGE), most))
     ask = partial(AskRuns, after=place, back=back, state=state, limit=limit, ended=_LOOKED_AT)
     key = ("runs of a page", place, back, state, limit, *words.values())
     found = await asked.desk.recent.get(key, partial(ask, **words), RunList)

@@ -96,17 +96,22 @@ class Shows:
         return self._templates.language_of(request.headers.get("accept-language", ""))
 
     def _asked(
-        self, request: HTTPConnection, words: Mapping[str, Any], query: Mapping[str, str]
+        self,
+        request: HTTPConnection,
+        words: Mapping[str, Any],
+        query: Mapping[str, str],
+        is_data: bool = False,
     ) -> Asked:
         visitor: Visitor = request.state.visitor
-        return Asked(self._desk, words, query, visitor.right)
+        return Asked(self._desk, words, query, visitor.right, is_data=is_data)
 
     # --- as JSON ---
 
     def _json(self, page: Page) -> Any:
         async def show(request: Request) -> Response:
             try:
-                asked = self._asked(request, request.path_params, dict(request.query_params))
+                query = dict(request.query_params)
+                asked = self._asked(request, request.path_params, query, is_data=True)
                 view = await page.load(asked)
             except AwayError as error:
                 away = {"error": str(error), "since": error.since}

@@ -13,7 +13,7 @@ from master.web.pages.page import Asked, Desk
 from queue_manager.errors import RefusedError
 from queue_manager.settings import load_settings
 from queue_manager.wire.job_records import ArgumentInfo, JobInfo
-from queue_manager.wire.messages import AskJobs, JobList, RunStarted, StartRun
+from queue_manager.wire.messages import AskJobs, AskRun, JobList, RunStarted, StartRun
 from tests.unit.master.web.loops import in_loop
 
 
@@ -22,6 +22,7 @@ class Starts:
 
     def __init__(self, refusal: str = "") -> None:
         self.refusal = refusal
+        self.forgotten: set[int] = set()
         self.asked: list[StartRun] = []
 
     async def ask(self, make: Any, answer: type[Any], within_s: float = 5.0) -> Any:
@@ -30,16 +31,20 @@ class Starts:
         if isinstance(request, AskJobs):
             arguments = [ArgumentInfo("count", "a whole number", "10")]
             return JobList(1, [JobInfo(request.job, arguments=arguments)])
+        if isinstance(request, AskRun):
+            if request.run in self.forgotten:
+                raise RefusedError(f"there is no run {request.run}")
+            return None
         self.asked.append(request)
         if self.refusal:
             raise RefusedError(self.refusal)
         return RunStarted(1, len(self.asked), True)
 
 
-def asked(master: Starts) -> Asked:
+def asked(master: Starts, job: str = "square", visitor: str = "") -> Asked:
     recent = cast(Any, None)
     desk = Desk(cast(Any, master), recent, cast(Any, None), load_settings({}))
-    return Asked(desk, {"job": "square"}, {})
+    return Asked(desk, {"job": job}, {}, visitor=visitor)
 
 
 async def submitted(master: Starts, submits: Submits | None = None, **fields: str) -> Outcome:
@@ -70,6 +75,32 @@ async def test_two_clicks_on_one_form_are_one_run() -> None:
     assert first.to == second.to == "/runs/1"
     assert (await submitted(master, submits, once="other")).to == "/runs/2"
     assert len(master.asked) == 2
+
+
+@in_loop
+async def test_another_job_another_visitor_and_other_fields_are_other_forms() -> None:
+    master, submits = Starts(), Submits()
+    once = ("once", "abc")
+
+    async def run_of(job: str = "square", visitor: str = "a", count: str = "1") -> str:
+        fields = Fields([once, ("arg.count", count)])
+        return (await submits.carry_out(asked(master, job, visitor), fields)).to
+
+    assert await run_of() == "/runs/1"
+    assert await run_of(job="cube") == "/runs/2"
+    assert await run_of(visitor="b") == "/runs/3"
+    assert await run_of(count="2") == "/runs/4"
+    assert await run_of() == "/runs/1"
+    assert len(master.asked) == 4
+
+
+@in_loop
+async def test_a_form_whose_run_was_forgotten_submits_another_one() -> None:
+    master, submits = Starts(), Submits()
+    assert (await submitted(master, submits, once="abc")).to == "/runs/1"
+    master.forgotten.add(1)
+    again = await asyncio.gather(*(submitted(master, submits, once="abc") for _ in range(2)))
+    assert {outcome.to for outcome in again} == {"/runs/2"}
 
 
 @in_loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -70,3 +71,15 @@ async def test_all_pages_without_parts_are_one_topic() -> None:
     keys = {(await events(of, page))._key for page in ("/still", "/still?job=a", "/other/7")}
     assert len(keys) == 1
     assert (await events(of, "/live"))._key not in keys
+
+
+@in_loop
+async def test_a_page_knows_whether_a_program_asks() -> None:
+    async def load(asked: Asked) -> View:
+        return {"is_data": asked.is_data}
+
+    request = Request({"type": "http", "method": "GET", "headers": [], "query_string": b""})
+    request.scope["path_params"] = {}
+    request.state.visitor = Visitor(Right.READ)
+    answer = await shows()._json(Page("/kind", "kind", (), load))(request)
+    assert json.loads(answer.body) == {"is_data": True}
