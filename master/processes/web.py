@@ -27,7 +27,7 @@ from queue_manager.settings import Settings, pages_reached_by
 
 from ..turn.answer import log_failure
 from .runner import how_it_ended
-from .web_access import Tokens, forget_address, link_of, make_tokens, note_address
+from .web_access import Tokens, ended_path, forget_address, link_of, make_tokens, note_address
 
 log = logging.getLogger("quartermaster.master")
 
@@ -136,7 +136,8 @@ class WebProcess:
         """What the process must know and nobody may read in its environment."""
         assert self._socket is not None  # `start` has made it
         told = {"socket": self._socket.fileno(), "authkey": self._authkey, **asdict(tokens)}
-        return json.dumps({**told, "keys_told": self._keys_told}).encode()
+        told |= {"keys_told": self._keys_told, "ended": str(ended_path(self._settings))}
+        return json.dumps(told).encode()
 
     async def _end(self) -> None:
         process = self._process

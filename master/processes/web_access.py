@@ -53,6 +53,11 @@ def _made(path: Path) -> str:
     return token
 
 
+def ended_path(settings: Settings) -> Path:
+    """Where the pages keep which visits have ended by a log-out."""
+    return settings.master_data / FOLDER / "ended"
+
+
 def note_address(settings: Settings, address: str) -> None:
     """Say to commands of this machine where the pages are: HTTP://HOST:PORT."""
     path = settings.master_data / FOLDER / _ADDRESS

@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
 from queue_manager.wire import handshake
 
+from .access.ended import Ended
 from .access.tokens import Tokens
 from .app import make_app
 from .link.master import Master
@@ -47,7 +49,8 @@ def main() -> None:
     authkey = told["authkey"].encode("utf-8", "surrogateescape")
     if told["keys_told"]:
         handshake.learn(authkey, told["keys_told"])
-    app = make_app(settings, Master(settings, authkey), Tokens(told["read"], told["act"]))
+    tokens, ended = Tokens(told["read"], told["act"]), Ended(Path(told["ended"]))
+    app = make_app(settings, Master(settings, authkey), tokens, ended)
     sock = socket.socket(fileno=told["socket"])
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)

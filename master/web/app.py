@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from queue_manager.settings import Settings
 
 from .access.cookies import Cookies
+from .access.ended import Ended
 from .access.gate import Gate
 from .access.headers import Bodies, Headers
 from .access.hosts import Hosts
@@ -72,9 +73,14 @@ ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET, SUBMIT, ADD, PAUSE, RESUME
 """All that a visitor can have done."""
 
 
-def make_app(settings: Settings, master: Master, tokens: Tokens) -> ASGIApp:
-    """The application for a master, with everything that it passes on the way."""
-    cookies, hub = Cookies(tokens), Hub()
+def make_app(
+    settings: Settings, master: Master, tokens: Tokens, ended: Ended | None = None
+) -> ASGIApp:
+    """The application for a master, with everything that it passes on the way.
+
+    ended: the visits that have ended by a log-out.
+    """
+    cookies, hub = Cookies(tokens, ended), Hub()
     desk = Desk(master, Recent(master), Rates(), settings, outs=Outs(master))
     shows = Shows(desk, Templates(), cookies, hub, PAGES)
     login = Login(tokens, cookies, shows.html)

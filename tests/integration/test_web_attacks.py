@@ -83,6 +83,8 @@ def test_a_form_of_another_site_changes_nothing(web: Web, cookie: str) -> None:
     other = web.cookie(web.read)
     assert post(web, "/logout", other, f"form_key={key[1]}", Origin=own) == 403
     assert post(web, "/logout", cookie, f"form_key={key[1]}", Origin=own) == 303
+    assert web.get("/api/runs", token="", Cookie=cookie).code == 401, "a copy opens nothing"
+    assert web.get("/api/runs", token="", Cookie=other).code == 200
 
 
 def test_another_name_for_our_address_has_no_pages(web: Web, cookie: str) -> None:

@@ -1,20 +1,25 @@
 """The cookie that stands for a token, and the field that a form of ours has.
 
 A cookie says its right and its end, sealed with the token. So it holds over restarts, nothing is
-kept for it, and nobody can read the token out of it. A new token ends all cookies of the old one.
+kept for it, and nobody can read the token out of it. A new token ends all cookies of the old one,
+and a log-out ends one. A browser sends its cookies to all ports of a host: whoever else listens on
+this host may get one, so the one that may act ends soon.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass
 
 from .cookie_header import value_of
+from .ended import Ended
 from .tokens import Right, Tokens
 
-DAYS = 30
-_DAY_S = 86_400.0
+LASTS_S = {Right.READ: 30 * 86_400, Right.ACT: 12 * 3_600}
+"""How long a cookie is good, by its right."""
+
 _NAMES = {"read": Right.READ, "act": Right.ACT}
 
 
@@ -37,21 +42,24 @@ class Visitor:
 class Cookies:
     """Makes and reads the cookies of one installation.
 
-    name: of the cookie. Cookies do not know ports, so two installations on one host need two names.
+    ended: the visits that have ended. name: of the cookie. Cookies do not know ports, so two
+    installations on one host need two names.
     """
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, ended: Ended | None = None) -> None:
         self._tokens = tokens
+        self._ended = ended or Ended()
         self.name = f"quartermaster-{hashlib.sha256(tokens.read.encode()).hexdigest()[:8]}"
 
     def make(self, right: Right, now: float) -> str:
         """The value of a cookie with this right. now: UTC epoch in seconds."""
-        said = f"{right.name.lower()}.{int(now + DAYS * _DAY_S)}"
+        until = int(now + LASTS_S[right])
+        said = f"{right.name.lower()}.{secrets.token_hex(8)}.{until}"
         return f"{said}.{self._seal(right, 'cookie', said)}"
 
     def header(self, right: Right, now: float, secure: bool) -> str:
         """The Set-Cookie header. secure: the browser sends it over encrypted connections only."""
-        ends = f"Max-Age={int(DAYS * _DAY_S)}; Path=/; HttpOnly; SameSite=Strict"
+        ends = f"Max-Age={LASTS_S[right]}; Path=/; HttpOnly; SameSite=Strict"
         return f"{self.name}={self.make(right, now)}; {ends}{'; Secure' * secure}"
 
     def gone(self) -> str:
@@ -63,14 +71,19 @@ class Cookies:
         value = value_of(header, self.name)
         return self._right(value, now), value
 
+    async def end(self, visitor: Visitor, now: float) -> None:
+        """A visitor goes: the cookie opens nothing any more, whoever else has it."""
+        if visitor.proof:
+            await self._ended.note(visitor.proof, _until(visitor.proof), now)
+
     def _right(self, value: str, now: float) -> Right:
         said, _, seal = value.rpartition(".")
-        name, _, ends = said.partition(".")
-        right = _NAMES.get(name, Right.NONE)
-        if right is Right.NONE or not (ends.isascii() and ends.isdigit() and len(ends) < 16):
+        right = _NAMES.get(said.partition(".")[0], Right.NONE)
+        if right is Right.NONE or _until(value) <= now:
             return Right.NONE
-        good = hmac.compare_digest(seal.encode(), self._seal(right, "cookie", said).encode())
-        return right if good and int(ends) > now else Right.NONE
+        ours = self._seal(right, "cookie", said).encode()
+        good = hmac.compare_digest(seal.encode("utf-8", "surrogatepass"), ours)
+        return right if good and not self._ended.has(value) else Right.NONE
 
     def form_field(self, visitor: Visitor) -> str:
         """What the hidden field of a form has. Another site can't know it."""
@@ -88,3 +101,10 @@ class Cookies:
     def _seal(self, right: Right, use: str, said: str) -> str:
         key = self._tokens.of(right).encode()
         return hmac.new(key, f"{use}:{said}".encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+
+
+def _until(value: str) -> int:
+    """When a cookie ends by itself; 0: it is none of ours."""
+    parts = value.split(".")
+    ends = parts[2] if len(parts) == 4 else ""
+    return int(ends) if ends.isascii() and ends.isdigit() and len(ends) < 16 else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ class Login:
 
         async def leave(request: Request) -> Response:
             await form_of(request, self._cookies)
+            await self._cookies.end(request.state.visitor, time.time())
             return RedirectResponse("/login", 303, {"Set-Cookie": self._cookies.gone()})
 
         return [

@@ -29,13 +29,15 @@ def test_tokens_do_not_stand_in_a_traceback() -> None:
     assert "token for" not in repr(TOKENS)
 
 
-@pytest.mark.parametrize("right", [Right.READ, Right.ACT])
-def test_a_cookie_gives_the_right_of_its_token_until_its_end(right: Right) -> None:
+@pytest.mark.parametrize(("right", "lasts_s"), [(Right.READ, 2_592_000), (Right.ACT, 43_200)])
+def test_a_cookie_gives_the_right_of_its_token_until_its_end(right: Right, lasts_s: int) -> None:
     cookies = Cookies(TOKENS)
     value = cookies.make(right, 1_000.0)
     header = f"other=1; {cookies.name}={value}"
     assert cookies.read(header, 1_000.0) == (right, value)
-    assert cookies.read(header, 1_000.0 + 30 * 86_400 + 1)[0] is Right.NONE
+    assert cookies.read(header, 999.0 + lasts_s)[0] is right
+    assert cookies.read(header, 1_001.0 + lasts_s)[0] is Right.NONE
+    assert f"Max-Age={lasts_s};" in cookies.header(right, 1_000.0, secure=False)
     assert TOKENS.of(right) not in value
 
 
@@ -43,8 +45,17 @@ def test_a_cookie_that_somebody_has_made_gives_none() -> None:
     cookies = Cookies(TOKENS)
     said, _, seal = cookies.make(Right.READ, 1_000.0).rpartition(".")
     more = said.replace("read", "act")
-    later = "read.9999999999"
-    for forged in (f"{more}.{seal}", f"{later}.{seal}", f"{said}.", said, "act", "..", "read.x.y"):
+    later = f"{said.rpartition('.')[0]}.9999999999"
+    for forged in (
+        f"{more}.{seal}",
+        f"{later}.{seal}",
+        f"{said}.\u00e9",
+        f"{said}.",
+        said,
+        "act",
+        "..",
+        "read.x.y",
+    ):
         assert cookies.read(f"{cookies.name}={forged}", 1_000.0)[0] is Right.NONE, forged
     assert cookies.read("\x00;;=;", 1_000.0)[0] is Right.NONE
 
