@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,6 +24,7 @@ from .access.headers import Bodies, Headers
 from .access.hosts import Hosts
 from .access.login import Login
 from .access.proxy import Proxied
+from .access.refusals import Refusals
 from .access.tokens import Tokens
 from .actions.action import Action
 from .actions.acts import Acts
@@ -86,13 +86,13 @@ def make_app(
     login = Login(tokens, cookies, shows.html)
     routes = [
         *shows.routes(),
-        *Acts(desk, cookies, shows.html, ACTIONS).routes(),
+        *Acts(desk, cookies, shows.html, login.ask, ACTIONS).routes(),
         *Files(settings.http_files).routes(),
         *_health(desk),
         *Scrape(desk.recent).routes(),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    return _behind_gate(settings, tokens, cookies, login, routes, _Keeping(master, hub))
+    return _behind_gate(settings, tokens, cookies, login, shows, routes, _Keeping(master, hub))
 
 
 def _behind_gate(
@@ -100,6 +100,7 @@ def _behind_gate(
     tokens: Tokens,
     cookies: Cookies,
     login: Login,
+    shows: Shows,
     routes: Sequence[BaseRoute],
     keeping: _Keeping,
 ) -> ASGIApp:
@@ -111,7 +112,7 @@ def _behind_gate(
     app = Starlette(
         routes=[*routes, *login.routes(the_gate)],
         lifespan=keeping.lifespan,
-        exception_handlers={HTTPException: _plain},
+        exception_handlers={HTTPException: Refusals(shows.html)},
     )
     gate = Gate(app, tokens, cookies, Hosts(settings.http_hosts), login.ask)
     ours = Headers(Bodies(gate))
@@ -148,7 +149,3 @@ def _health(desk: Desk) -> list[Route]:
         return PlainTextResponse("ok\n")
 
     return [Route("/healthz", alive), Route("/readyz", ready)]
-
-
-async def _plain(_: Request, error: Any) -> Response:
-    return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)

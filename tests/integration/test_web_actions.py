@@ -168,14 +168,41 @@ def test_whoever_may_only_look_has_no_buttons_and_is_refused(web: Web) -> None:
     run = web.master.submit("square", "count=3")
     reader = Browser(web, web.read)
     assert "/cancel" not in reader.get(f"/runs/{run}").text
-    for answer in (
-        reader.get(f"/runs/{run}/cancel"),
-        reader.post(f"/runs/{run}/cancel"),
-        program(web, f"/runs/{run}/cancel", web.read),
-    ):
-        assert (answer.code, answer.text.count("\n")) == (403, 1)
-        assert "this token is for reading" in answer.text
+    for answer in (reader.get(f"/runs/{run}/cancel"), reader.post(f"/runs/{run}/cancel")):
+        assert answer.code == 403
+        assert "Your token is for reading" in answer.text
+        assert '<a href="/">Overview</a>' in answer.text
+        assert f'name="to" value="/runs/{run}/cancel"' in answer.text
+    refused = program(web, f"/runs/{run}/cancel", web.read)
+    assert refused.code == 403
+    assert "this token is for reading" in json.loads(refused.text)["error"]
     assert counts(web, run)["state"] == "active"
+
+
+def test_a_run_that_goes_on_offers_no_button_to_forget_it(web: Web) -> None:
+    run = web.master.submit("square", "count=3")
+    browser = Browser(web, web.act)
+    page = browser.get(f"/runs/{run}/forget").text
+    assert "The run has not ended" in page
+    assert f'href="/runs/{run}/cancel"' in page
+    assert "are deleted" not in page
+    assert "Forget the run</button>" not in page
+    assert program(web, f"/runs/{run}/forget", web.act).code == 409
+    browser.send(f"/runs/{run}/cancel")
+    assert "Forget the run</button>" in browser.get(f"/runs/{run}/forget").text
+
+
+def test_an_error_is_a_page_with_a_way_back_for_people_and_json_for_programs(web: Web) -> None:
+    reader = Browser(web, web.read)
+    page = reader.get("/nosuch")
+    assert page.code == 404
+    assert '<a href="/runs">All runs</a>' in page.text
+    assert '<nav aria-label="Pages">' in page.text
+    form = reader.post("/logout", form_key="0" * 64)
+    assert (form.code, '<a href="/">Overview</a>' in form.text) == (403, True)
+    assert json.loads(web.get("/api/nosuch").text) == {"error": "there is no such page"}
+    assert "a token is needed" in json.loads(web.get("/api/runs", token="").text)["error"]
+    assert reader.send("/logout").headers["Location"] == "/login"
 
 
 def test_a_form_needs_its_key_and_a_page_of_ours(web: Web) -> None:

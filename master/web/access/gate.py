@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .cookies import Cookies, Visitor
 from .hosts import Hosts
+from .refusals import ONLY_READS, is_page, told
 from .tokens import Right, Tokens
 
 OPEN = ("/healthz", "/readyz")
@@ -63,15 +64,15 @@ class Gate:
         if path in OPEN and reads:
             return None
         if visitor.right and not visitor.proof:  # a program: no browser sends a token by itself
-            return None if reads or visitor.right is Right.ACT else only_reads()
+            return None if reads or visitor.right is Right.ACT else self._reads(request)
         host = request.headers.get("host", "")
         if not self._hosts.knows(host):
-            line = f"no pages under the name {host[:100]!r}: add it to HTTP_HOSTS\n"
-            return PlainTextResponse(line, 421)
+            line = f"no pages under the name {host[:100]!r}: add it to HTTP_HOSTS"
+            return told(request, line, 421)
         if not reads and not self._hosts.is_own(
             host, request.headers.get("origin", ""), request.headers.get("sec-fetch-site", "")
         ):
-            return PlainTextResponse("this comes from a page of another site\n", 403)
+            return told(request, "this comes from a page of another site", 403)
         if reads and "token" in request.query_params and path != "/login":
             return self._with_cookie(request)
         if path.startswith(_PUBLIC):
@@ -80,14 +81,18 @@ class Gate:
 
     def _check(self, request: HTTPConnection, visitor: Visitor, reads: bool) -> Response | None:
         if not visitor.right:
-            if not _is_page(request):
-                return PlainTextResponse(
-                    "a token is needed: `qm dashboard` prints it\n",
-                    401,
-                    {"WWW-Authenticate": "Bearer"},
-                )
+            if not is_page(request):
+                line = "a token is needed: `qm dashboard` prints it"
+                return told(request, line, 401, {"WWW-Authenticate": "Bearer"})
             return self._refuse(request, "", 401)
-        return None if reads or visitor.right is Right.ACT else only_reads()
+        may = reads or visitor.right is Right.ACT or request.url.path == "/logout"
+        return None if may else self._reads(request)
+
+    def _reads(self, request: HTTPConnection) -> Response:
+        """The answer to whoever may look, and wants to change something."""
+        if is_page(request):
+            return self._refuse(request, "reads", 403)
+        return told(request, ONLY_READS, 403)
 
     def _visitor(self, request: HTTPConnection) -> Visitor:
         address = request.client.host if request.client else "?"
@@ -121,14 +126,3 @@ def own_path(path: str) -> str:
 def query_without_token(query: QueryParams) -> str:
     """The query of an address that a page may show."""
     return urlencode([pair for pair in query.multi_items() if pair[0] != "token"])
-
-
-def only_reads() -> Response:
-    """The answer to whoever may look, and wants to change something."""
-    return PlainTextResponse(
-        "this token is for reading: `qm dashboard` prints the link that may act\n", 403
-    )
-
-
-def _is_page(request: HTTPConnection) -> bool:
-    return not request.url.path.startswith((*_PROGRAMS, "/events"))

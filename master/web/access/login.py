@@ -48,7 +48,10 @@ class Login:
         ]
 
     def ask(self, request: HTTPConnection, trouble: str, code: int) -> Response:
-        """The page that asks for a token. trouble: `wrong` if one was shown that is wrong."""
+        """The page that asks for a token. trouble: `wrong` if one was shown that is wrong.
+
+        `reads` if it is one for looking, and that was not enough.
+        """
         query = query_without_token(request.query_params)
         path = request.url.path
         to = "/" if path == "/login" else own_path(path) + (f"?{query}" if query else "")

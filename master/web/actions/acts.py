@@ -16,7 +16,7 @@ from queue_manager.terminal import harmless_line
 
 from ..access.cookies import Cookies, Visitor
 from ..access.forms import FIELD, form_of
-from ..access.gate import only_reads
+from ..access.gate import Refuse
 from ..access.notes import Note, Notes
 from ..access.tokens import Right
 from ..link.master import AwayError, BusyError
@@ -40,10 +40,20 @@ Html = Callable[..., Response]
 
 
 class Acts:
-    """The routes of all actions. html: renders a template for a request, as `Shows.html`."""
+    """The routes of all actions. html: renders a template for a request, as `Shows.html`.
 
-    def __init__(self, desk: Desk, cookies: Cookies, html: Html, actions: Sequence[Action]) -> None:
-        self._desk, self._cookies, self._html = desk, cookies, html
+    refuse: as of `Gate`.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        cookies: Cookies,
+        html: Html,
+        refuse: Refuse,
+        actions: Sequence[Action],
+    ) -> None:
+        self._desk, self._cookies, self._html, self._refuse = desk, cookies, html, refuse
         self._notes = Notes(cookies)
         self._actions = actions
 
@@ -57,7 +67,7 @@ class Acts:
     def _form(self, action: Action) -> Any:
         async def answer(request: Request) -> Response:
             if request.state.visitor.right is not Right.ACT:
-                return only_reads()
+                return self._refuse(request, "reads", 403)
             try:
                 if request.method == "POST":
                     return await self._posted(action, request)

@@ -21,8 +21,9 @@ async def show(asked: Asked, fields: Fields) -> View:
 
 
 async def show_run(asked: Asked, fields: Fields) -> View:
-    """The run that is asked about."""
-    return {"run": await asked.desk.recent.run(asked.words["run"])}
+    """The run that is asked about, and whether it goes on, so that nobody can forget it yet."""
+    run = await asked.desk.recent.run(asked.words["run"])
+    return {"run": run, "goes_on": run.state in ("pending", "active", "stalled")}
 
 
 def task_of(fields: Fields) -> int:

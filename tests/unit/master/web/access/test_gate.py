@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -96,7 +97,10 @@ async def test_what_passes(method: str, path: str, headers: dict[str, str], code
 @in_loop
 async def test_a_reader_is_told_how_to_get_the_right_to_act() -> None:
     _, text = await asked("POST", "/runs/1/cancel", **OWN, **COOKIE[Right.READ])
-    assert text == "this token is for reading: `qm dashboard` prints the link that may act\n"
+    assert text == "a token, please reads"  # on a page, where one can show another token
+    _, text = await asked("POST", "/api/runs", **BEARER[Right.READ])
+    line = "this token is for reading: `qm dashboard` prints the link that may act"
+    assert json.loads(text) == {"error": line}
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "\\\\evil.example", "x"])
