@@ -13,7 +13,7 @@ import resource
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -25,9 +25,13 @@ from .access.ended import Ended
 from .access.tokens import Tokens
 from .app import make_app
 from .link.master import Master
+from .visits import Crowd
 
 _NICE = 10
 _FILES = 4_096
+_AT_ONCE = 128
+"""How many connections are accepted before one of them is looked at."""
+
 _KEEP_ALIVE_S = 15
 _END_S = 1
 _UNREAD_MS = 10_000
@@ -44,7 +48,7 @@ def main() -> None:
     log_to(logging.StreamHandler())
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     os.nice(_NICE)
-    _make_room()
+    crowd = Crowd(_make_room() * 3 // 4)
     settings = load_settings()
     authkey = told["authkey"].encode("utf-8", "surrogateescape")
     if told["keys_told"]:
@@ -54,13 +58,14 @@ def main() -> None:
     sock = socket.socket(fileno=told["socket"])
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
-    uvicorn.Server(_config(app, settings)).run(sockets=[sock])
+    uvicorn.Server(_config(app, settings, crowd)).run(sockets=[sock])
 
 
-def _config(app: Any, settings: Settings) -> uvicorn.Config:
+def _config(app: Any, settings: Settings, crowd: Crowd) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=cast(Any, crowd.make),  # a class, or what makes its objects
+        backlog=_AT_ONCE,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -75,11 +80,12 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
     )
 
 
-def _make_room() -> None:
-    """Let this process open a file for each of a thousand visitors."""
+def _make_room() -> int:
+    """Let this process open a file for each of a thousand visitors. Returns how many files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ from .pages.submit import SUBMIT_PAGE
 from .pages.task import TASK
 from .pages.workers import WORKERS
 from .text.templates import Templates
+from .visits import tell_seldom
 
 STATIC = Path(__file__).resolve().parent / "static"
 
@@ -128,6 +129,7 @@ class _Keeping:
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Begins with the server and ends with it."""
+        tell_seldom(asyncio.get_running_loop())
         tasks = [asyncio.create_task(one) for one in (self._master.run(), self._hub.run())]
         try:
             yield

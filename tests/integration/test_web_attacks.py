@@ -154,6 +154,40 @@ def test_the_queue_run_has_a_page_of_bounded_size(web: Web, cookie: str) -> None
     assert web.pids() == [before]
 
 
+def test_a_request_that_is_never_whole_ends_soon_and_is_no_line_of_the_log(
+    web: Web, cookie: str
+) -> None:
+    lines = len(web.master.process.log.splitlines())
+    head = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    form = f"Cookie: {cookie}\r\nOrigin: http://127.0.0.1:{web.port}\r\n".encode()
+    kind = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\n"
+    halves = {
+        "nothing": b"",
+        "half a header": head + b"X: ",
+        "half a second header": head + b"\r\n" + head + b"X: ",
+        "half a form": head.replace(b"GET /healthz", b"POST /logout") + form + kind + b"x=1",
+    }
+    with contextlib.ExitStack() as stack:
+        opened = {}
+        for name, half in halves.items():
+            sock = socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE_S)
+            stack.enter_context(contextlib.closing(sock))
+            sock.sendall(half)
+            opened[name] = sock
+        for name, sock in opened.items():
+            assert _read_to_its_end(sock).count(b" 200 ") == (name == "half a second header"), name
+    assert len(web.master.process.log.splitlines()) == lines
+
+
+def _read_to_its_end(sock: socket.socket) -> bytes:
+    """What comes until the other side ends the connection."""
+    read = b""
+    with contextlib.suppress(ConnectionResetError):  # which is an end, too
+        while part := sock.recv(65536):
+            read += part
+    return read
+
+
 class Reader:
     """A browser that looks at a page, as far as the test reads."""
 

@@ -42,8 +42,13 @@ class Headers:
         await self._app(scope, receive, sent)
 
 
+_WITHOUT = ("GET", "HEAD")
+"""Requests whose body nobody reads."""
+
+
 class Bodies:
-    """Refuses a body that is too long, also one that does not say how long it is."""
+    """Refuses a body that is too long, also one that does not say how long it is, and one that
+    breaks off."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -54,6 +59,8 @@ class Bodies:
         async def received() -> Message:
             nonlocal left
             message = await receive()
+            if message["type"] == "http.disconnect" and scope["method"] not in _WITHOUT:
+                raise HTTPException(400, "the request broke off")
             left -= len(message.get("body", b""))
             if left < 0:
                 raise HTTPException(413, f"a form holds at most {BODY_BYTES:,} bytes")

@@ -1,0 +1,112 @@
+"""Connections to the pages: each request is whole within seconds, and there is room for a new one.
+
+uvicorn waits for a half request for ever, and its `limit_concurrency` counts none. Whoever opened
+connections and sent nothing had all files of the process, and needed no token for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import time
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+REQUEST_S = 10.0
+"""How long a visitor has for a request, from its first byte or the connection's beginning on."""
+
+_TOLD_EVERY_S = 60.0
+_NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+log = logging.getLogger("quartermaster.web")
+
+
+class Crowd:
+    """All connections. most: how many there may be. request_s: how long each has for a request."""
+
+    def __init__(self, most: int, request_s: float = REQUEST_S) -> None:
+        self.most, self.request_s = most, request_s
+        self.waiting: dict[Visit, None] = {}
+        """Those with no whole request; the one that has waited longest is the first."""
+
+    def make(self, **told: Any) -> Visit:
+        """One connection, as uvicorn asks for it."""
+        return Visit(self, **told)
+
+
+class Visit(H11Protocol):
+    """One connection."""
+
+    def __init__(self, crowd: Crowd, **told: Any) -> None:
+        super().__init__(**told)
+        self._crowd = crowd
+        self._due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Where there are too many, the one that has waited longest ends; if none waits, this."""
+        super().connection_made(transport)
+        if len(self.connections) > self._crowd.most:
+            longest = next(iter(self._crowd.waiting), self)
+            longest.end()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody waits for it any more."""
+        self._let_be()
+        self._crowd.waiting.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Look whether the request is whole now."""
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        """What comes next is another request, of which a part may be here."""
+        super().on_response_complete()
+        self._look()
+
+    def end(self) -> None:
+        """End the connection at once."""
+        self._crowd.waiting.pop(self, None)
+        self.transport.abort()
+
+    def _look(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._let_be()
+            self._crowd.waiting.pop(self, None)
+        elif self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]:
+            self._wait()
+        else:  # between two requests: uvicorn's own time for that goes on
+            self._crowd.waiting.setdefault(self)
+
+    def _wait(self) -> None:
+        self._crowd.waiting.setdefault(self)
+        if self._due is None:
+            self._due = self.loop.call_later(self._crowd.request_s, self.end)
+
+    def _let_be(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+
+def tell_seldom(loop: asyncio.AbstractEventLoop) -> None:
+    """Have one line a minute say that connections find no room. asyncio says it each time."""
+    told_at = -_TOLD_EVERY_S
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal told_at
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _NO_FILES):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - told_at >= _TOLD_EVERY_S:
+            told_at = time.monotonic()
+            log.warning("the pages take no more connections for now: %s", error.strerror)
+
+    loop.set_exception_handler(handle)
