@@ -18,7 +18,12 @@ from tests.integration.processes import REPO, Master
 pytestmark = pytest.mark.timeout(300)  # a new machine downloads packages
 
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "queue_manager", "master", "worker")
-DEPENDENCIES = ("click", "cloudpickle", "cronsim", "msgspec", "packaging", "tqdm", "tzdata")
+DEPENDENCIES = (
+    *("click", "cloudpickle", "cronsim", "msgspec", "packaging", "tqdm", "tzdata"),
+    *("pythonjsonlogger", "python_json_logger"),
+)
+"""Their modules, and the names of their distributions where those are others."""
+
 BIN = Path(sys.executable).parent
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
@@ -146,7 +151,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
     site = Path(str(click.__file__)).parents[1]
     for name in DEPENDENCIES:
-        for found in (site / name, *site.glob(f"{name}-*.dist-info")):
+        for found in (*site.glob(name), *site.glob(f"{name}-*.dist-info")):
             (links / found.name).symlink_to(found)
     (packages,) = env.glob("lib/*/site-packages")
     (packages / "dependencies.pth").write_text(f"{links}\n")
