@@ -9,7 +9,6 @@ from pathlib import Path
 import dkim
 
 from ..campaign import Campaign
-from ..send.errors import WrongSetup
 from .message import Message
 
 _HEADERS = (
@@ -27,11 +26,15 @@ _HEADERS = (
 )
 
 
+class WrongKeyError(Exception):
+    """A key of DKIM can't be read, or is none."""
+
+
 def signed(message: Message, campaign: Campaign) -> bytes:
     """The bytes of a message, signed where the campaign has a key.
 
     Raises:
-        WrongSetup: the key can't be read, or is none.
+        WrongKeyError: the key can't be read, or is none.
     """
     if not campaign.dkim_key:
         return message.data
@@ -46,10 +49,10 @@ def signed(message: Message, campaign: Campaign) -> bytes:
             include_headers=list(_HEADERS),
         )
     except (dkim.DKIMException, ValueError, IndexError) as error:
-        raise WrongSetup(f"dkim_key={campaign.dkim_key!r} signs nothing: {error}") from None
+        raise WrongKeyError(f"dkim_key={campaign.dkim_key!r} signs nothing: {error}") from None
     except OSError as error:
         why = f"dkim_key={campaign.dkim_key!r} can't be read by the worker: {error.strerror}"
-        raise WrongSetup(why) from None
+        raise WrongKeyError(why) from None
     return signature + message.data
 
 

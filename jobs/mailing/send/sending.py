@@ -20,7 +20,7 @@ from ..keep import ledger, notes
 from ..keep.suppression import Suppression
 from ..letter.letter import Letter, letter_of
 from ..letter.message import Message, made
-from ..letter.signing import signed
+from ..letter.signing import WrongKeyError, signed
 from .connection import Connection
 from .errors import Broken, Later, NotSent, Refused, Unknown, Unusable, WrongSetup
 from .pace import Limits, Pace, limit_of
@@ -152,6 +152,8 @@ class _Try:
                 letter.campaign, letter.id, letter.to, letter.values, verbatim=letter.verbatim
             )
             return message, signed(message, letter.campaign)
+        except WrongKeyError as error:
+            raise WrongSetup(str(error)) from None
         except ValueError as error:
             self._note("wrong", str(error))
             raise Reject(str(error)) from None

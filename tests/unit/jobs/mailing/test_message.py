@@ -18,8 +18,7 @@ import pytest
 from jobs.mailing.addresses import mailbox, one_line
 from jobs.mailing.campaign import Campaign
 from jobs.mailing.letter.message import identity, made
-from jobs.mailing.letter.signing import signed
-from jobs.mailing.send.errors import WrongSetup
+from jobs.mailing.letter.signing import WrongKeyError, signed
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
@@ -266,5 +265,5 @@ def test_a_second_library_verifies_the_signature_too(key: tuple[str, bytes]) -> 
 
 def test_a_key_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("nonsense")
-    with pytest.raises(WrongSetup, match="signs nothing"):
+    with pytest.raises(WrongKeyError, match="signs nothing"):
         signed_letter(str(tmp_path / "key.pem"))
