@@ -246,6 +246,7 @@ def test_a_thousand_streams_are_served_in_bounded_memory_and_beyond_is_one_line(
 def test_a_reader_that_does_not_read_is_dropped(web: Web, cookie: str) -> None:
     slow = Reader(web, cookie, buffer=1024)
     with contextlib.closing(slow.socket):
+        assert not _is_closed(slow, web)  # the kernel's table has it
         eventually(lambda: _is_closed(slow, web), what="the end of a reader that does not read")
     assert "Traceback" not in web.master.process.log
 

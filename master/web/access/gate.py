@@ -73,7 +73,7 @@ class Gate:
             host, request.headers.get("origin", ""), request.headers.get("sec-fetch-site", "")
         ):
             return told(request, "this comes from a page of another site", 403)
-        if reads and "token" in request.query_params and path != "/login":
+        if reads and "token" in request.query_params and _takes_links(request):
             return self._with_cookie(request)
         if path.startswith(_PUBLIC):
             return None
@@ -126,3 +126,8 @@ def own_path(path: str) -> str:
 def query_without_token(query: QueryParams) -> str:
     """The query of an address that a page may show."""
     return urlencode([pair for pair in query.multi_items() if pair[0] != "token"])
+
+
+def _takes_links(request: HTTPConnection) -> bool:
+    """Whether a link with a token may lead there: to pages alone."""
+    return is_page(request) and not request.url.path.startswith(_PUBLIC)

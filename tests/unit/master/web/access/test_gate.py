@@ -85,6 +85,9 @@ BEARER = {right: {"authorization": f"Bearer {TOKENS.of(right)}"} for right in CO
         ("GET", "/?token=wrong", OWN, 401),
         ("GET", "/?token=the+token+for+acting", OWN, 303),
         ("POST", "/?token=the+token+for+acting", OWN, 401),
+        ("GET", "/api/runs?token=the+token+for+acting", OWN, 401),
+        ("GET", "/events?token=the+token+for+acting", OWN, 401),
+        ("GET", "/static/style.css?token=the+token+for+acting", OWN, 200),
     ],
 )
 @in_loop
