@@ -290,13 +290,14 @@ class RetryRun(Message, frozen=True, array_like=True, tag="retry"):
     """Have the dead letters of a run tried again, as if for the first time. Answer: `Accepted`.
 
     only: which of them; None: all. The master refuses a filter that chooses none. reason: why, for
-    whoever looks at these tasks, and for their job.
+    whoever looks at these tasks, and for their job. by: whom the session asks for; empty: itself.
     """
 
     seq: int
     run: int
     only: FailureFilter | None = None
     reason: Reason = ""
+    by: Reason = ""
 
 
 class CancelRun(Message, frozen=True, array_like=True, tag="cancel"):

@@ -108,6 +108,12 @@ def test_the_log_of_each_process_is_json_with_run_task_worker_and_trace(
     assert {line["worker"] for line in lines(worker)} == {first["worker"]}
     (pid,) = web.pids()
     assert pid
+    ways = {"Content-Type": "application/json", "Authorization": f"Bearer {web.act}"}
+    assert web.ask("POST", "/api/submit/traced", b"{}", **ways).code == 200
+    told = [line for line in lines(master.process) if line["logger"] == "quartermaster.web"]
+    assert [(line["run"], line["job"]) for line in told if "submitted" in line["message"]] == [
+        (run + 1, "traced")
+    ]
     worker.popen.send_signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert master.process.terminate() == 0

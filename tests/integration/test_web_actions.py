@@ -102,10 +102,13 @@ def test_one_kind_of_failure_is_tried_again_and_the_page_says_how_many(web: Web)
     assert f"Run {run}: 2 dead letters are tried again." in page
     assert "dead letters are tried again" not in browser.get(f"/runs/{run}").text
     assert (counts(web, run)["dead"], counts(web, run)["waiting"]) == (2, 2)
+    who = "a browser at 127.0.0.1 with the token `act`"
     web.master.process.says(
-        rf"run {run}: 2 dead letters are tried again \(it <b>is</b> mended\), asked by a browser at"
-        r" 127.0.0.1 with the token `act`"
+        rf"run {run} \(lines\): 2 dead letters are tried again, asked by {who}: it <b>is</b> mended"
     )
+    assert len(web.master.process.lines("are tried again")) == 1
+    tasks = [web.json(f"/api/runs/{run}/tasks/{number}")["task"] for number in range(1, 5)]
+    assert [note["by"] for task in tasks for note in task["retries"]] == [who, who]
 
 
 def test_a_wrong_field_is_told_beside_it_and_what_was_typed_stays(web: Web) -> None:

@@ -44,7 +44,8 @@ class RunControl:
     def retry(self, reply: PeerReply, message: RetryRun) -> None:
         """Have the dead letters wait again. The job is looked at first: it was probably mended."""
         run = find_run(self._turn, message.run)
-        self._replying.begin(reply, self._look_and_retry(message, run, reply.peer.name))
+        by = message.by or reply.peer.name
+        self._replying.begin(reply, self._look_and_retry(message, run, by))
 
     async def _look_and_retry(self, message: RetryRun, run: Run, by: str) -> Accepted:
         try:

@@ -47,13 +47,15 @@ class Fields:
 class Outcome:
     """What was done.
 
-    to: the page that is shown then. line: for the log, in English, one line. of: numbers and names
-    for the template `said/NAME.html`, and for programs.
+    to: the page that is shown then. line: for the log, in English, one line; empty: the master's
+    log says it, and who asked. of: numbers and names for the template `said/NAME.html`, and for
+    programs. job: of the run, if it is known.
     """
 
     to: str
     line: str
     of: Mapping[str, int | str]
+    job: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from queue_manager.errors import RefusedError
+from queue_manager.log_lines import about
 from queue_manager.terminal import harmless_line
 
 from ..access.cookies import Cookies, Visitor
@@ -136,14 +137,22 @@ class Acts:
         finally:
             self._desk.recent.forget()
         visitor: Visitor = request.state.visitor
-        log.info("%s, asked by %s", harmless_line(outcome.line), visitor.name)
+        if outcome.line:
+            line = harmless_line(outcome.line)
+            log.info("%s, asked by %s", line, visitor.name, extra=_about(outcome))
         return outcome
 
     def _asked(self, request: Request) -> Asked:
         query = dict(request.query_params)
         visitor: Visitor = request.state.visitor
         who = visitor.proof or visitor.name
-        return Asked(self._desk, request.path_params, query, visitor.right, who)
+        return Asked(self._desk, request.path_params, query, visitor.right, who, by=visitor.name)
+
+
+def _about(outcome: Outcome) -> dict[str, Any]:
+    """What the line of an outcome is about, for the log as JSON."""
+    known: dict[str, Any] = {name: outcome.of.get(name) or None for name in ("run", "task")}
+    return about(job=outcome.job, **known)
 
 
 def _code(error: Exception) -> int:

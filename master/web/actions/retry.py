@@ -47,13 +47,11 @@ async def retry(asked: Asked, fields: Fields) -> Outcome:
     """Have those tried again that the fields choose."""
     number: int = asked.words["run"]
     only, reason = chosen(fields), _reason(fields)
-    ask = partial(RetryRun, run=number, only=only, reason=reason)
+    ask = partial(RetryRun, run=number, only=only, reason=reason, by=asked.by)
     reply = await asked.desk.master.ask(ask, Accepted, LONG_S)
     task = task_of(fields)
-    letters = f"{reply.tasks:,} dead letter{'s are' if reply.tasks != 1 else ' is'} tried again"
-    line = f"run {number}: {letters}" + (f" ({reason})" if reason else "")
     to = f"/runs/{number}/tasks/{task}" if task else f"/runs/{number}"
-    return Outcome(to, line, {"run": number, "task": task, "tasks": reply.tasks})
+    return Outcome(to, "", {"run": number, "task": task, "tasks": reply.tasks})
 
 
 def chosen(fields: Fields) -> FailureFilter | None:

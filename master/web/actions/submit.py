@@ -153,7 +153,7 @@ def _outcome(started: RunStarted, ask: StartRun) -> Outcome:
         "key": key,
         "older": started.older,
     }
-    return Outcome(f"/runs/{run}", f"run {run} of {ask.job} {did}", of)
+    return Outcome(f"/runs/{run}", f"run {run} of {ask.job} {did}", of, ask.job)
 
 
 _submits = Submits()

@@ -56,7 +56,8 @@ class Desk:
 @dataclass(frozen=True)
 class Asked:
     """What was asked for. words: of the path. query: behind the `?`. right: the visitor's.
-    visitor: tells visitors apart. is_data: for a program, not for a page.
+    visitor: tells visitors apart. by: who it is, as the log has it.
+    is_data: for a program, not for a page.
 
     Raises NothingThereError for a number in the path that nothing can have.
     """
@@ -67,6 +68,7 @@ class Asked:
     right: Right = Right.READ
     visitor: str = ""
     is_data: bool = False
+    by: str = ""
 
     def __post_init__(self) -> None:
         for name, value in self.words.items():
