@@ -120,6 +120,9 @@ def test_a_wrong_field_is_told_beside_it_and_what_was_typed_stays(web: Web) -> N
     assert 'value="&lt;noon&gt;"' in answer.text
     assert 'value="why"' in answer.text
     assert 'id="wrong-since"' in answer.text
+    for label in ("Died since (UTC)", "Died before (UTC)"):  # tables have the browser's time
+        assert f"{label}</label>" in answer.text
+        assert label in browser.get(f"/runs/{run}/failures").text
     answer = browser.send(f"/runs/{run}/retry", error="OSError")
     assert answer.code == 409
     assert "no dead letter is what you ask for" in unescape(answer.text)
