@@ -6,6 +6,7 @@
     ├── TimedOutError         (also TimeoutError)  what was waited for has not come in time
     ├── WrongKeyError         the authkeys of the two sides differ
     ├── SettingsError         (also ValueError)  a variable has a wrong value; exit code 2
+    │   ├── NoKeyError        there is no authkey, neither set nor in a file
     │   └── TlsError          one side demands encryption, and the other can't or won't
     ├── JobError              something is wrong with a job, or with how it was asked for
     │   ├── UnknownJobError   there is no such job
