@@ -107,7 +107,9 @@ def test_the_newest_line_of_a_log_is_in_view_until_its_reader_scrolls(
     expect(log).to_contain_text("line 110")
     page.reload()
     below = "one => one.scrollHeight - one.clientHeight - one.scrollTop"
-    assert log.evaluate("one => one.scrollHeight > one.clientHeight + 100")
+    page.wait_for_function("""() => {
+        const one = document.querySelector('#printed pre');
+        return one.scrollHeight > one.clientHeight + 100; }""")
     assert log.evaluate(below) < 2
     is_replaced(page, "printed", 1)
     assert log.evaluate(below) < 2

@@ -237,4 +237,5 @@ def test_a_program_does_the_same_by_json(web: Web) -> None:
     assert program(web, "/runs/99/retry", web.act).code == 409
     kind = {"Content-Type": "application/json", "Authorization": f"Bearer {web.act}"}
     assert web.ask("POST", f"/api/runs/{run}/retry", b"[" * 100_000, **kind).code == 400
-    web.master.process.says(rf"run {run}: 2 dead letters .* asked by a program at 127.0.0.1 with")
+    line = rf"run {run} \(lines\): 2 dead letters .* asked by a program at 127.0.0.1 with"
+    web.master.process.says(line)
