@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,6 @@ from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.asked import block_states, code_of, quota_of, run_of_key, taken_keys
 from tests.memory_store import MemoryStore
 from tests.unit.master.store_records import (
-    ENGINES,
     LIMITED,
     Engine,
     block,
@@ -43,19 +41,6 @@ from tests.unit.master.store_records import (
     tracked,
     tracked_of,
 )
-
-
-@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    made: Engine = request.param(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def store(engine: Engine) -> Store:
-    return engine.open()
-
 
 # --- what is there after opening ---
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +12,10 @@ from master.failures import FailureGroup, GroupsSought, NewestSought
 from master.reads import LettersSought, ReadAnswer, ReadRequest
 from master.store.contract import Store
 from queue_manager.wire.failures import FailureFilter, RetryNote
-from tests.unit.master.store_records import ENGINES, Engine, block, commit, run_record, tracked
+from tests.unit.master.store_records import Engine, block, commit, run_record, tracked
 
 LAST = 2**62
 ONE, OTHER = block(1, 1, 100), block(2, 1, 9, run=2)
-
-
-@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    made: Engine = request.param(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from master.changes import QUEUE_RUN
 from master.history import ALL_RUNS, MINUTE_S, TEN_S, HistoryRecord, Standing
 from master.store.contract import Store
-from tests.unit.master.store_records import ENGINES, Engine, commit, drop_all, run_record
+from tests.unit.master.store_records import Engine, commit, drop_all, run_record
 
 AT = 1_800_000_000
 """The beginning of a minute, of ten minutes, of an hour."""
 NOW = Standing(5, 4, 3, 2, 1)
-
-
-@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    made: Engine = request.param(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def store(engine: Engine) -> Store:
-    return engine.open()
 
 
 def told(minute: int, done: int, run: int = 1, standing: Standing | None = NOW) -> HistoryRecord:

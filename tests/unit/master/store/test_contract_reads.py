@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from master.store.sqlite.engine import SqliteStore
 from queue_manager.wire.records import GroupLimit
 from tests.asked import block_states
 from tests.unit.master.store_records import (
-    ENGINES,
     LIMITED,
     Engine,
     block,
@@ -24,18 +23,6 @@ from tests.unit.master.store_records import (
     run_record,
     tracked,
 )
-
-
-@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    made: Engine = request.param(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def store(engine: Engine) -> Store:
-    return engine.open()
 
 
 def read(store: Store, request: ReadRequest) -> ReadAnswer:

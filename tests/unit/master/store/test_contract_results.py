@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from master.changes import CANCELLED, QUEUE_RUN, Delivered, OutcomeRecord, TrackedRecord
@@ -14,7 +11,6 @@ from queue_manager import codec
 from queue_manager.wire.failures import FailureFilter
 from tests.asked import all_chosen, all_letters, chosen_letters
 from tests.unit.master.store_records import (
-    ENGINES,
     Engine,
     block,
     commit,
@@ -25,19 +21,6 @@ from tests.unit.master.store_records import (
     tracked,
     tracked_of,
 )
-
-
-@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    made: Engine = request.param(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def store(engine: Engine) -> Store:
-    return engine.open()
-
 
 # --- outcomes ---
 

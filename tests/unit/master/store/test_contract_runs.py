@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ import pytest
 from master.changes import GivenArguments
 from master.reads import RunsSought
 from master.store.contract import Store
-from tests.unit.master.store_records import ENGINES, Engine, commit, run_record
+from tests.unit.master.store_records import Engine, commit, run_record
 
 RUNS: list[dict[str, Any]] = [
     {"job": "a", "state": "done"},
@@ -23,13 +21,6 @@ RUNS: list[dict[str, Any]] = [
     {"job": "a", "state": "done", "arguments": GivenArguments(b"Hidden", ["where=Here"])},
     {"job": "b", "state": "cancelled"},
 ]
-
-
-@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    made: Engine = request.param(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

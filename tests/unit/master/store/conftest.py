@@ -1,0 +1,23 @@
+"""The engines over which each test of the contract runs, and a store of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from master.store.contract import Store
+from tests.unit.master.store_records import ENGINES, Engine
+
+
+@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    made: Engine = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    return engine.open()
