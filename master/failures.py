@@ -64,10 +64,6 @@ class FailureGroup:
     def plus(self, other: FailureGroup) -> FailureGroup:
         """Both together, under the name of this one. The newest letter is that of either."""
         newest = max(self, other, key=lambda group: group.last_seq)
-        workers = dict(self.workers)
-        for worker, count in other.workers.items():
-            if worker in workers or len(workers) < WORKERS:
-                workers[worker] = workers.get(worker, 0) + count
         return replace(
             self,
             count=self.count + other.count,
@@ -76,7 +72,7 @@ class FailureGroup:
             last_seq=newest.last_seq,
             task=newest.task,
             error=newest.error,
-            workers=workers,
+            workers=_together(self.workers, other.workers.items()),
         )
 
     def minus(self, gone: Mapping[str, int]) -> FailureGroup | None:
@@ -180,11 +176,17 @@ def groups_of(records: Iterable[TrackedRecord]) -> dict[Name, list[TrackedRecord
 def group_of(name: Name, letters: list[TrackedRecord]) -> FailureGroup:
     """New dead letters of one group, as a group. A letter that has died keeps when in `due_at`."""
     newest = max(letters, key=lambda letter: letter.seq)
-    workers: dict[str, int] = {}
-    for letter in letters:
-        if letter.worker in workers or len(workers) < WORKERS:
-            workers[letter.worker] = workers.get(letter.worker, 0) + 1
+    workers = _together({}, ((letter.worker, 1) for letter in letters))
     died = [letter.due_at for letter in letters]
     error = newest.error[:_ERROR_CHARS]
     times = (min(died), max(died), newest.seq)
     return FailureGroup(0, *name, len(letters), *times, newest.task, error, workers)
+
+
+def _together(workers: Mapping[str, int], more: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """How many letters each worker has reported, with more of them, as far as there is room."""
+    found = dict(workers)
+    for worker, count in more:
+        if worker in found or len(found) < WORKERS:
+            found[worker] = found.get(worker, 0) + count
+    return found

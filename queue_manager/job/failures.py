@@ -52,6 +52,11 @@ def is_chosen(only: FailureFilter, letter: DeadLetter) -> bool:
     )
 
 
+def without_failure(only: FailureFilter) -> FailureFilter:
+    """What a filter asks of a letter beside its exception and its place."""
+    return FailureFilter(only.tasks, worker=only.worker, since=only.since, until=only.until)
+
+
 def _has(ranges: tuple[tuple[int, int], ...], task: int) -> bool:
     at = bisect_right(ranges, task, key=lambda one: one[0]) - 1
     return at >= 0 and task < ranges[at][1]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
+from queue_manager.job.failures import without_failure
 from queue_manager.wire.failures import FailureFilter
 
 from ...changes import TrackedRecord
@@ -168,9 +169,8 @@ def letters_in_order(
         return db.execute(query.format("strays_letters") + last, values), only
     of_group = f"{query.format('strays_failures')} AND failure = ?{last}"
     parts = [db.execute(of_group, (run, group, *between)) for group in groups]
-    rest = FailureFilter(only.tasks, worker=only.worker, since=only.since, until=only.until)
     merged = heapq.merge(*parts, key=itemgetter(0), reverse=newest_first)
-    return merged, rest if is_exact else only
+    return merged, without_failure(only) if is_exact else only
 
 
 def tasks_of_groups(
@@ -184,7 +184,7 @@ def tasks_of_groups(
     """The first tasks of dead letters of the groups that a filter names, in order.
 
     between: the first task, and the one behind the last. most: None if the groups have more letters
-    than these: each of them is looked at.
+    than these: each of them is looked at. None, too, if the filter names no exception and no place.
     """
     groups, _ = _groups_of(db, run, only)
     if groups is None or len(groups) > _MERGED:
@@ -192,10 +192,8 @@ def tasks_of_groups(
     if not groups:
         return []
     marks = ",".join("?" * len(groups))
-    if (
-        one(db, f"SELECT COALESCE(SUM(count), 0) FROM failures WHERE id IN ({marks})", *groups)
-        > most
-    ):
+    count = f"SELECT COALESCE(SUM(count), 0) FROM failures WHERE id IN ({marks})"
+    if one(db, count, *groups) > most:
         return None
     rows = db.execute(
         "SELECT task FROM strays INDEXED BY strays_failures WHERE run = ? AND state = 'dead'"

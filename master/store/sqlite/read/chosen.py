@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from queue_manager.job.failures import is_chosen
+from queue_manager.job.failures import is_chosen, without_failure
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, ResultBlock
 
@@ -81,12 +81,10 @@ def read_chosen(
     page = _Page(db, run, after)
     first = _task_behind(db, run, after)
     looks = limit_bytes // LOOK_BYTES + 1
-    listed = None
-    if only.exception or only.place:
-        until = only.tasks[-1][1] if only.tasks else _LAST
-        least = max(first, only.tasks[0][0]) if only.tasks else first
-        listed = tasks_of_groups(db, run, only, (least, until), looks, _MOST_LISTED)
-    short = FailureFilter(only.tasks, worker=only.worker, since=only.since, until=only.until)
+    until = only.tasks[-1][1] if only.tasks else _LAST
+    least = max(first, only.tasks[0][0]) if only.tasks else first
+    listed = tasks_of_groups(db, run, only, (least, until), looks, _MOST_LISTED)
+    short = without_failure(only)
     for look in _looks(db, run, only, first, listed):
         page.size += LOOK_BYTES
         if look is not None:
