@@ -32,7 +32,6 @@ from .actions.ending import CANCEL, FORGET
 from .actions.retry import RETRY
 from .actions.schedule import ADD, PAUSE, REMOVE, RESUME
 from .actions.submit import SUBMIT
-from .files.found import Outs
 from .files.serving import Files
 from .link.master import AwayError, BusyError, Master
 from .link.recent import Recent
@@ -82,7 +81,7 @@ def make_app(
     ended: the visits that have ended by a log-out.
     """
     cookies, hub = Cookies(tokens, ended), Hub()
-    desk = Desk(master, Recent(master), Rates(), settings, outs=Outs(master))
+    desk = Desk(master, Recent(master), Rates(), settings)
     shows = Shows(desk, Templates(), cookies, hub, PAGES)
     login = Login(tokens, cookies, shows.html)
     routes = [

@@ -13,9 +13,9 @@ import hmac
 import secrets
 from dataclasses import dataclass
 
-from .cookie_header import value_of
+from .cookie_header import set_cookie, value_of
 from .ended import Ended
-from .tokens import Right, Tokens
+from .tokens import Right, Tokens, is_same
 
 LASTS_S = {Right.READ: 30 * 86_400, Right.ACT: 12 * 3_600}
 """How long a cookie is good, by its right."""
@@ -59,12 +59,11 @@ class Cookies:
 
     def header(self, right: Right, now: float, secure: bool) -> str:
         """The Set-Cookie header. secure: the browser sends it over encrypted connections only."""
-        ends = f"Max-Age={LASTS_S[right]}; Path=/; HttpOnly; SameSite=Strict"
-        return f"{self.name}={self.make(right, now)}; {ends}{'; Secure' * secure}"
+        return set_cookie(self.name, self.make(right, now), LASTS_S[right], secure)
 
     def gone(self) -> str:
         """The Set-Cookie header that removes it."""
-        return f"{self.name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Strict"
+        return set_cookie(self.name, "", 0)
 
     def read(self, header: str, now: float) -> tuple[Right, str]:
         """The right of a Cookie header, and the cookie's value."""
@@ -81,8 +80,7 @@ class Cookies:
         right = _NAMES.get(said.partition(".")[0], Right.NONE)
         if right is Right.NONE or _until(value) <= now:
             return Right.NONE
-        ours = self._seal(right, "cookie", said).encode()
-        good = hmac.compare_digest(seal.encode("utf-8", "surrogatepass"), ours)
+        good = is_same(seal, self._seal(right, "cookie", said))
         return right if good and not self._ended.has(value) else Right.NONE
 
     def form_field(self, visitor: Visitor) -> str:
@@ -91,8 +89,7 @@ class Cookies:
 
     def is_form_field(self, visitor: Visitor, shown: str) -> bool:
         """Whether a form is ours, made for this visitor."""
-        ours = self.form_field(visitor).encode()
-        return hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), ours)
+        return is_same(shown, self.form_field(visitor))
 
     def seal(self, visitor: Visitor, said: str) -> str:
         """Proves that we have said something, and to this visitor."""

@@ -7,19 +7,18 @@ something: the cookie is sealed for its visitor.
 from __future__ import annotations
 
 import base64
-import hmac
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from .cookie_header import value_of
+from .cookie_header import set_cookie, value_of
 from .cookies import Cookies, Visitor
+from .tokens import is_same
 
 _MOST = 3_000
 """Characters of a cookie's value. Browsers take 4,096 bytes with its name."""
 
-_ENDS = "Path=/; HttpOnly; SameSite=Strict"
 _KEPT_S = 60
 
 
@@ -45,19 +44,16 @@ class Notes:
         value = f"{said}.{self._cookies.seal(visitor, said)}"
         if len(value) > _MOST:  # the page then says nothing, the log has it
             return self.gone()
-        return f"{self.name}={value}; Max-Age={_KEPT_S}; {_ENDS}{'; Secure' * secure}"
+        return set_cookie(self.name, value, _KEPT_S, secure)
 
     def gone(self) -> str:
         """The Set-Cookie header that removes a note."""
-        return f"{self.name}=; Max-Age=0; {_ENDS}"
+        return set_cookie(self.name, "", 0)
 
     def read(self, visitor: Visitor, header: str) -> Note | None:
         """The note in a Cookie header, if it is one of ours for this visitor."""
         said, _, seal = value_of(header, self.name).rpartition(".")
-        ours = self._cookies.seal(visitor, said)
-        if not said or not hmac.compare_digest(
-            seal.encode("utf-8", "surrogatepass"), ours.encode()
-        ):
+        if not said or not is_same(seal, self._cookies.seal(visitor, said)):
             return None
         data = base64.urlsafe_b64decode(said + "=" * (-len(said) % 4))
         return Note(*msgspec.json.decode(data, type=tuple[str, dict[str, Any]]))

@@ -68,7 +68,7 @@ class Master:
     def away_since(self) -> float | None:
         """Since when the master does not answer; None: it does."""
         if self._session is None or not self._session.up:
-            self._away_since = self._away_since or time.time()
+            return self._gone()
         return self._away_since
 
     async def run(self) -> None:
@@ -80,15 +80,12 @@ class Master:
                     while not session.closed:
                         if session.up:
                             self._first.set()
-                        self._look(session)
+                        else:
+                            self._gone()
                         await asyncio.sleep(_LOOK_S)
             except QueueError as error:
                 log.warning("the web process lost the master: %s", error)
             await asyncio.sleep(_LOOK_S)
-
-    def _look(self, session: Session) -> None:
-        if not session.up:
-            self._away_since = self._away_since or time.time()
 
     async def ask(
         self, make: Callable[[int], Request], answer: type[R], within_s: float = ANSWER_S
@@ -142,5 +139,6 @@ class Master:
                 raise AwayError(self._gone()) from None
 
     def _gone(self) -> float:
+        """Note that the master does not answer; since when that is so."""
         self._away_since = self._away_since or time.time()
         return self._away_since

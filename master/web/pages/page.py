@@ -37,7 +37,7 @@ class NothingThereError(QueueError):
 class Desk:
     """What pages are made with: the master, what it has said a moment ago, and rates.
 
-    now: UTC epoch in seconds. outs: where jobs write to, unless a run says it.
+    now: UTC epoch in seconds.
     """
 
     master: Master
@@ -45,12 +45,16 @@ class Desk:
     rates: Rates
     settings: Settings
     now: Callable[[], float] = time.time
-    outs: Outs | None = None
 
     @cached_property
     def jobs(self) -> Jobs:
         """What the master's folder has."""
         return Jobs(self.master)
+
+    @cached_property
+    def outs(self) -> Outs:
+        """Where jobs write to, unless a run says it."""
+        return Outs(self.master)
 
 
 @dataclass(frozen=True)

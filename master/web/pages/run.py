@@ -37,7 +37,7 @@ async def load(asked: Asked) -> View:
     minute = last_minute(rates.last_minute(number))
     failures = await _failures(asked, run)
     desk = asked.desk
-    written = desk.outs and await written_by(run, desk.settings.http_files, desk.outs)
+    written = await written_by(run, desk.settings.http_files, desk.outs)
     return {
         "run": run,
         "printed": told.printed,

@@ -155,33 +155,34 @@ class Shows:
 
     async def _banner(self, language: str) -> Parts:
         """What a page without live parts has: whether the master answers."""
-        since, line = None, ""
+        trouble: QueueError | None = None
         try:
             await self._desk.recent.status()
-        except AwayError as error:
-            since = error.since
         except QueueError as error:
-            line = str(error)
-        view = {"since": since, "line": line}
+            trouble = error
+        view = _banner_of(trouble)
         return {"banner": self._templates.render("banner.html", language, view)}
 
     async def _parts(self, page: Page, asked: Asked, language: str) -> Parts:
         """The live parts of a page, and the banner that every page has."""
         view: View = {"may_act": asked.right is Right.ACT}
+        trouble: QueueError | None = None
         shown: tuple[str, ...] = page.parts
         try:
             view |= await page.load(asked)
-        except AwayError as error:
-            view |= {"since": error.since, "line": ""}
-            shown = ()
         except QueueError as error:
-            view |= {"since": None, "line": str(error)}
-            shown = ()
-        else:
-            view |= {"since": None, "line": ""}
+            trouble, shown = error, ()
+        view |= _banner_of(trouble)
         render = functools.partial(self._templates.render, language=language, view=view)
         parts = {name: render(f"{page.name}/{name}.html") for name in shown}
         return {"banner": render("banner.html"), **parts}
+
+
+def _banner_of(trouble: QueueError | None) -> View:
+    """What the banner says: since when the master is away, or one line; nothing without trouble."""
+    if isinstance(trouble, AwayError):
+        return {"since": trouble.since, "line": ""}
+    return {"since": None, "line": "" if trouble is None else str(trouble)}
 
 
 def _code(error: QueueError) -> int:
