@@ -12,9 +12,9 @@ from queue_manager.job.failures import failure_of
 from queue_manager.ranges import joined
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.records import DeadLetter
 
-_LARGEST = 2**62
 _NAMED = 5
 """How many failures, workers and tasks of each failure are named."""
 
@@ -24,7 +24,7 @@ def checked(only: FailureFilter) -> FailureFilter:
     for at in (only.since, only.until):
         if at is not None and not math.isfinite(at):
             raise RefusedError(f"{at} is no time")
-    whole = [(max(a, 1), min(b, _LARGEST)) for a, b in only.tasks]
+    whole = [(max(a, 1), min(b, LAST_NUMBER)) for a, b in only.tasks]
     tasks = joined([(a, b) for a, b in whole if a < b])
     if only.tasks and not tasks:  # without ranges the filter would choose all
         raise RefusedError("the ranges of tasks are empty: tasks have numbers from 1 on")

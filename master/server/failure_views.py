@@ -12,6 +12,7 @@ from queue_manager.wire.failure_groups import (
     Letters,
 )
 from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.limits import LAST_NUMBER
 
 from ..failures import GroupsSought, NewestSought
 from ..turn.answer import PeerReply
@@ -21,7 +22,6 @@ from .choosing import checked
 from .letters import trimmed_letters
 
 _MOST = 500
-_BEHIND_ALL = 2**62
 
 
 class FailureViews:
@@ -67,7 +67,7 @@ def _checked(only: FailureFilter | None) -> FailureFilter:
 
 
 def _after(place: int) -> int:
-    return min(place, _BEHIND_ALL) if place > 0 else _BEHIND_ALL
+    return min(place, LAST_NUMBER) if place > 0 else LAST_NUMBER
 
 
 def _limit(limit: int) -> int:

@@ -38,6 +38,9 @@ REQUEST_BYTES = 16 * 1024
 
 # --- messages of our own sessions (`records`, `messages`) ----------------------------
 
+LAST_NUMBER = 2**62
+"""No run, task, block or outcome has this number. A store can't take a much larger one."""
+
 BLOCK_TASKS = 1_024
 """The most tasks of a block."""
 

@@ -9,6 +9,7 @@ from functools import partial
 from queue_manager.errors import RefusedError
 from queue_manager.log_lines import about_run
 from queue_manager.ranges import Ranges, joined
+from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.messages import CancelRun, TasksCancelled
 
 from ...broker.runs.run import Run
@@ -31,7 +32,7 @@ WORKERS_S = 6.0
 
 LOOK_S = 0.05
 
-_ALL = (1, 2**62)
+_ALL = (1, LAST_NUMBER)
 
 
 class Cancelling:

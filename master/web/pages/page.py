@@ -13,6 +13,7 @@ from typing import Any
 
 from queue_manager.errors import QueueError
 from queue_manager.settings import Settings
+from queue_manager.wire.limits import LAST_NUMBER
 
 from ..access.tokens import Right
 from ..files.found import Outs
@@ -23,10 +24,6 @@ from ..live.rates import Rates
 
 View = dict[str, Any]
 """What a page shows: structs of the wire and plain data."""
-
-
-LARGEST = 2**62
-"""No number of a run or of a place is larger. The wire has no room for any number."""
 
 
 class NothingThereError(QueueError):
@@ -76,7 +73,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         for name, value in self.words.items():
-            if isinstance(value, int) and value > LARGEST:
+            if isinstance(value, int) and value > LAST_NUMBER:
                 raise NothingThereError(f"there is no {name} {value}")
 
     def number(self, name: str, otherwise: int = 0) -> int:
@@ -87,8 +84,8 @@ class Asked:
         try:
             value = int(text[:40])
         except ValueError:
-            value = LARGEST + 1
-        if abs(value) > LARGEST:
+            value = LAST_NUMBER + 1
+        if abs(value) > LAST_NUMBER:
             raise NothingThereError(f"{name}={text[:40]!r} is no number of a page")
         return value
 

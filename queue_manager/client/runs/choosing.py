@@ -10,14 +10,13 @@ from typing import Any, TypeAlias
 from ...errors import ArgumentError, ProtocolError
 from ...ranges import joined
 from ...wire.failures import FailureFilter
-from ...wire.limits import NAME_CHARS, PATH_CHARS, REASON_CHARS, RETRY_RANGES
+from ...wire.limits import LAST_NUMBER, NAME_CHARS, PATH_CHARS, REASON_CHARS, RETRY_RANGES
 from ..checking import text_of
 from ..connection.session import Session
 
 Error: TypeAlias = str | type[BaseException]
 Moment: TypeAlias = datetime | float | None
 
-_LARGEST = 2**62
 _LEVEL = 2
 """The level of the protocol from which on a master knows filters of dead letters."""
 
@@ -90,7 +89,7 @@ def _is_place(text: str) -> bool:
 def _ranges_of(tasks: Any) -> tuple[tuple[int, int], ...]:
     numbers = [tasks] if isinstance(tasks, int) else list(tasks)
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < _LARGEST:
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < LAST_NUMBER:
             raise ArgumentError(f"{number!r:.100} is no number of a task, such as 1")
     if not numbers:
         raise ArgumentError("tasks names no task: leave it out for all of them")

@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from queue_manager.ranges import Ranges, without
+from queue_manager.wire.limits import LAST_NUMBER
 
 from ....changes import BlockState
 from ..schema.tables import TRACKED
 from .waiting import TEXTS
-
-_LARGEST = 2**62
-"""No block has such a number and no task such a position; SQL can't take a much larger one."""
 
 _BLOCK_ROWS = """
 SELECT b.id, run, first, count, priority, grp,
@@ -49,7 +47,7 @@ def read_blocks(
 ) -> dict[int, BlockState]:
     """How parts of blocks stand: three statements, however many blocks there are."""
     wanted = sorted(
-        block for block, (low, _) in parts.items() if 0 < block < _LARGEST and low < _LARGEST
+        block for block, (low, _) in parts.items() if 0 < block < LAST_NUMBER and low < LAST_NUMBER
     )
     states: dict[int, BlockState] = {}
     touched: list[tuple[int, int, int]] = []

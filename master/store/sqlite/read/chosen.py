@@ -15,6 +15,7 @@ import msgspec
 
 from queue_manager.job.failures import is_chosen, without_failure
 from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, ResultBlock
 
 from ....reads import ResultPage
@@ -26,8 +27,6 @@ from .results import LETTER, PLACES, letter_size, read_body
 _MOST_LISTED = 2_000
 """The letters of a failure are found by its index if there are so many at most: each page looks for
 all of them, since the index does not have them in the order of tasks."""
-
-_LAST = 2**62
 
 
 class _Look(NamedTuple):
@@ -81,7 +80,7 @@ def read_chosen(
     page = _Page(db, run, after)
     first = _task_behind(db, run, after)
     looks = limit_bytes // LOOK_BYTES + 1
-    until = only.tasks[-1][1] if only.tasks else _LAST
+    until = only.tasks[-1][1] if only.tasks else LAST_NUMBER
     least = max(first, only.tasks[0][0]) if only.tasks else first
     listed = tasks_of_groups(db, run, only, (least, until), looks, _MOST_LISTED)
     short = without_failure(only)
@@ -108,7 +107,7 @@ def _add_chosen(page: _Page, look: _Look, only: FailureFilter) -> None:
 
 
 def _task_behind(db: sqlite3.Connection, run: int, after: int) -> int:
-    """The first task behind a place; `_LAST` if no dead letter is there."""
+    """The first task behind a place; `LAST_NUMBER` if no dead letter is there."""
     block, position = divmod(after, PLACES)
     query = "SELECT first + COALESCE(NULLIF(?, 0), count) FROM blocks WHERE id = ? AND run = ?"
     task: int | None = one(db, query, position, block, run)
@@ -121,7 +120,7 @@ def _task_behind(db: sqlite3.Connection, run: int, after: int) -> int:
             run,
             block,
         )
-    return _LAST if task is None else task
+    return LAST_NUMBER if task is None else task
 
 
 def _looks(
