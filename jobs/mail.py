@@ -31,7 +31,6 @@ from jobs.mailing.asked import (
     NO_NAME,
     NO_SERVERS,
     NO_TEMPLATE,
-    NO_WORDS,
     Address,
     CampaignName,
     Count,
@@ -44,7 +43,6 @@ from jobs.mailing.asked import (
     Readable,
     Seconds,
     TemplateFile,
-    Text,
     campaign_of,
 )
 from jobs.mailing.campaign import Campaign, Tls, save
@@ -77,14 +75,14 @@ _64_BITS = (1 << 64) - 1
 def tasks(
     recipients: Readable = NO_FILE,
     template: TemplateFile = NO_TEMPLATE,
-    subject: Text = NO_WORDS,
-    text: Text = NO_WORDS,
+    subject: str = "",
+    text: str = "",
     campaign: CampaignName = NO_NAME,
     to: Address = NO_MAIL,
     sender: Address = NO_MAIL,
     reply_to: Address = NO_MAIL,
     bounces: Address = NO_MAIL,
-    unsubscribe: Text = NO_WORDS,
+    unsubscribe: str = "",
     attach: ListOfFiles = NO_FILES,
     inline: ListOfFiles = NO_FILES,
     suppressed: Readable = NO_FILE,
@@ -106,9 +104,7 @@ def tasks(
     """A task for each recipient; its key is the recipient's address."""
     given = dict(locals())
     _check(recipients, template, text, campaign, to)
-    if recipients or template:
-        check(subject, html=False)
-        check(text, html=False)
+    _check_texts(recipients or template, subject=subject, text=text, unsubscribe=unsubscribe)
     check_together(template, inline, to, subject, text)
     folder = _folder(out, campaign)
     asked = campaign_of({**given, "out": folder, "since": str(since) or _begun(folder)})
@@ -125,6 +121,7 @@ def run_key(
     template: str,
     subject: str,
     text: str,
+    unsubscribe: str,
     inline: str,
     campaign: str,
     to: str,
@@ -135,6 +132,7 @@ def run_key(
     Arguments that don't go together are refused here, before there is a run.
     """
     _check(recipients, template, text, campaign, to)
+    _check_texts(recipients or template, subject=subject, text=text, unsubscribe=unsubscribe)
     check_together(template, inline, to, subject, text)
     return campaign if recipients and not dry else None
 
@@ -146,6 +144,15 @@ def _check(recipients: str, template: str, text: str, campaign: str, to: str) ->
         raise ValueError("recipients= needs campaign=NAME, and has no to=")
     if not template and not text:
         raise ValueError("mail needs template=FILE or text=WORDS")
+
+
+def _check_texts(filled: str, **texts: str) -> None:
+    """What a list or a file fills are templates; texts for one recipient go as they are."""
+    for name, text in texts.items() if filled else ():
+        try:
+            check(text, html=False)
+        except ValueError as error:
+            raise ValueError(f"{name}= is no Jinja2 template: {error}") from None
 
 
 def _rows(recipients: str, base: dict[str, Any]) -> Iterator[Task]:

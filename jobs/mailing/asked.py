@@ -71,14 +71,6 @@ class Template(str):
         return Path(self).read_text("utf-8")
 
 
-class Words(str):
-    """A template by itself, such as a subject."""
-
-    def __new__(cls, text: str = "") -> Words:
-        templates.check(text, html=False)
-        return super().__new__(cls, text)
-
-
 class Key(str):
     """The path of a private key on the workers. If it is here, too, it must be one."""
 
@@ -133,7 +125,6 @@ ListOfFiles = Annotated[
 TemplateFile = Annotated[
     Template, msgspec.Meta(description="path of a Jinja2 template, .html or .txt, without errors")
 ]
-Text = Annotated[Words, msgspec.Meta(description="Jinja2 template without errors")]
 PrivateKey = Annotated[
     Key, msgspec.Meta(description="path of a private key in PEM that the workers can read")
 ]
@@ -149,7 +140,7 @@ CountOrNone = Annotated[int, msgspec.Meta(ge=0, description="whole number, 0 or 
 Rate = Annotated[float, msgspec.Meta(ge=0, description="number, 0 or more")]
 Seconds = Annotated[float, msgspec.Meta(gt=0, description="number of seconds above 0")]
 
-NO_MAIL, NO_FILE, NO_FILES, NO_TEMPLATE, NO_WORDS = Mail(), File(), Files(), Template(), Words()
+NO_MAIL, NO_FILE, NO_FILES, NO_TEMPLATE = Mail(), File(), Files(), Template()
 NO_NAME, NO_SERVERS, NO_DAY, NO_KEY = Name(), Servers(), Day(), Key()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobs import mail
-from jobs.mailing.asked import Files, Template, Words
+from jobs.mailing.asked import Files, Template
 from jobs.mailing.letter.letter import letter_of
 from jobs.mailing.letter.message import made
 from jobs.mailing.together import check_together
@@ -65,7 +65,7 @@ def test_a_variable_that_one_recipient_does_not_have_is_refused(
 ) -> None:
     path = written(tmp_path / "a.html", page)
     with pytest.raises(ValueError, match=missing):
-        mail.run_key("", path, subject, "", "", "", to, False)
+        mail.run_key("", path, subject, "", "", "", "", to, False)
     check_together(path, "", "", subject, "")  # a list has a row for each message
 
 
@@ -77,7 +77,7 @@ def test_a_picture_that_is_not_given_is_refused(shown: str, tmp_path: Path) -> N
     other = written(tmp_path / "other.png", "x")
     for inline in ("", other):
         with pytest.raises(ValueError, match=r"cid:logo\.png, and inline= has no file"):
-            mail.run_key("/list.csv", page, "", "", inline, "spring", "", False)
+            mail.run_key("/list.csv", page, "", "", "", inline, "spring", "", False)
     check_together(page, Files(f"{other},{logo}"), "", "", "")
 
 
@@ -117,9 +117,9 @@ def test_rows_with_an_address_that_was_there_are_counted(
     rows = "email\nann@example.org\nANN@Example.org\nbob@example.org\nann@example.org\n"
     path, out = written(tmp_path / "list.csv", rows), str(tmp_path / "out")
     given: dict[str, Any] = {"campaign": "spring", "out": out}
-    made_tasks = list(mail.tasks(path, text=Words("Hello"), sender="news@example.org", **given))
+    made_tasks = list(mail.tasks(path, text="Hello", sender="news@example.org", **given))
     assert len({task.key for task in made_tasks}) == 2
     mail.finish(iter(()), **given)
     said = "; 2 rows more for an address that stands in the list twice: it gets one message"
     assert capsys.readouterr().out.splitlines()[0].endswith(said)
-    next(mail.tasks(to="bob@example.org", text=Words("Hello"), out=out, sender="news@example.org"))
+    next(mail.tasks(to="bob@example.org", text="Hello", out=out, sender="news@example.org"))
