@@ -32,20 +32,20 @@ def test_a_traceparent_is_in_runner_slot_and_task(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     master.worker(WORKER_SLOTS="1")
-    first = master.submit("traced", "--traceparent", ONE)
+    first = master.submit("telling_trace", "--traceparent", ONE)
     assert result(master, first) == [ONE, ONE, ONE]
-    plain = master.submit("traced", "names=b")  # in the same slot
+    plain = master.submit("telling_trace", "names=b")  # in the same slot
     assert result(master, plain) == ["", "", ""]
     monkeypatch.setenv("TRACEPARENT", TWO)  # the command runs in this process
-    by_variable = master.submit("traced", "names=c")
+    by_variable = master.submit("telling_trace", "names=c")
     assert result(master, by_variable) == [TWO, TWO, TWO]
     assert master.asked(AskRun(1, first), RunShown).run.traceparent == ONE
 
 
 def test_it_lasts_over_a_restart_and_goes_on_to_the_runs_that_follow(master: Master) -> None:
-    first = master.submit("traced", "--traceparent", ONE)
-    second = master.submit("traced", "names=b", "--after", str(first))
-    own = master.submit("traced", "names=c", "--after", str(first), "--traceparent", TWO)
+    first = master.submit("telling_trace", "--traceparent", ONE)
+    second = master.submit("telling_trace", "names=b", "--after", str(first))
+    own = master.submit("telling_trace", "names=c", "--after", str(first), "--traceparent", TWO)
     master.process.kill()
     master.serve()
     master.worker()
@@ -59,10 +59,10 @@ def test_a_program_gives_it_by_an_argument_or_by_its_variable(
 ) -> None:
     master.worker()
     with connect(f"127.0.0.1:{master.port}", authkey=KEY) as qm:
-        given = qm.submit("traced", traceparent=ONE, names="x")
+        given = qm.submit("telling_trace", traceparent=ONE, names="x")
         assert result(master, given.id) == [ONE, ONE, ONE]
         monkeypatch.setenv("TRACEPARENT", TWO)
-        assert result(master, qm.submit("traced", names="y").id) == [TWO, TWO, TWO]
+        assert result(master, qm.submit("telling_trace", names="y").id) == [TWO, TWO, TWO]
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
@@ -73,7 +73,7 @@ def test_a_wrong_one_is_one_line_and_no_run(
     if how == "variable":
         monkeypatch.setenv("TRACEPARENT", "mine")
     before = len(lone_master.runs())
-    ended = lone_master.command("submit", "traced", *words)
+    ended = lone_master.command("submit", "telling_trace", *words)
     assert "='mine' is no traceparent of W3C's trace context" in ended.refusal
     assert len(lone_master.runs()) == before
     assert lone_master.command("status").code == 0  # whoever asks for no run is free
@@ -85,7 +85,7 @@ def test_the_log_of_each_process_is_json_with_run_task_worker_and_trace(
     master = start_master(QUEUE_LOG="json", MASTER_HTTP_PORT="0")
     web = Web(master)
     worker = master.worker(WORKER_SLOTS="1")
-    run = master.submit("traced", "fail=true", "--traceparent", ONE)
+    run = master.submit("telling_trace", "fail=true", "--traceparent", ONE)
     master.ended_tasks(run, 1)
 
     def about_failure() -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ def test_the_log_of_each_process_is_json_with_run_task_worker_and_trace(
     assert of == {
         "level": "warning",
         "logger": "quartermaster.master",
-        "job": "traced",
+        "job": "telling_trace",
         "run": run,
         "task": 1,
         "traceparent": ONE,
@@ -109,10 +109,10 @@ def test_the_log_of_each_process_is_json_with_run_task_worker_and_trace(
     (pid,) = web.pids()
     assert pid
     ways = {"Content-Type": "application/json", "Authorization": f"Bearer {web.act}"}
-    assert web.ask("POST", "/api/submit/traced", b"{}", **ways).code == 200
+    assert web.ask("POST", "/api/submit/telling_trace", b"{}", **ways).code == 200
     told = [line for line in lines(master.process) if line["logger"] == "quartermaster.web"]
     assert [(line["run"], line["job"]) for line in told if "submitted" in line["message"]] == [
-        (run + 1, "traced")
+        (run + 1, "telling_trace")
     ]
     worker.popen.send_signal(signal.SIGTERM)
     assert worker.wait() == 0
