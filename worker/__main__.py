@@ -44,7 +44,7 @@ LAST_WORDS_S = 0.1
 def main() -> int:
     """Run a worker. Exit code 0 after a drain, 2 for a wrong setting, 70 for an error of ours."""
     for number in set(stop_signals()) - {signal.SIGINT}:
-        signal.signal(number, lambda *_: sys.exit(0))  # until the supervisor takes over
+        signal.signal(number, lambda *_: os._exit(0))  # until the supervisor takes over
     arguments = _arguments()
     level = logging.WARNING if arguments.quiet else logging.INFO
     relays = Relays.standard()
