@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
@@ -15,9 +17,12 @@ from starlette.routing import Route
 from queue_manager.wire.messages import AskMetrics, Metrics
 from queue_manager.wire.metrics import MasterMetrics
 
-from ..link.master import AwayError, BusyError
+from ..link.master import ANSWER_S, AwayError, BusyError
 from ..link.recent import Recent
 from .families import families
+
+_PART = 0.8
+"""The part of a scrape's time that the master has. The rest is for the answer and its way."""
 
 
 class Snapshot(Collector):
@@ -54,12 +59,22 @@ class Scrape:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            answer = await self._recent.get("metrics", AskMetrics, Metrics)
+            async with asyncio.timeout(_within_s(request)):
+                answer = await self._recent.get("metrics", AskMetrics, Metrics)
         except BusyError as error:  # it may well live: this says nothing of it
             return PlainTextResponse(f"{error}\n", 503)
-        except AwayError:
+        except (AwayError, TimeoutError):
             now = None
         else:
             now = answer.metrics
         text, content_type = rendered(now, request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": content_type})
+
+
+def _within_s(request: Request) -> float:
+    """How long the master has: so long that its silence is told before Prometheus gives up."""
+    try:
+        given = float(request.headers.get("x-prometheus-scrape-timeout-seconds", ""))
+    except ValueError:
+        return ANSWER_S
+    return min(ANSWER_S, given * _PART) if math.isfinite(given) and given > 0 else ANSWER_S
