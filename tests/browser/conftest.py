@@ -24,6 +24,9 @@ PICTURES = Path(__file__).parents[2] / ".cache" / "screenshots"
 WIDE, NARROW = 1280, 360
 """The widths of a window and of a small phone, px."""
 
+LOOKS = [(width, dark) for width in (WIDE, NARROW) for dark in (False, True)]
+"""What a page is looked at in: how wide it is, and whether it is dark."""
+
 Visit = Callable[..., Page]
 
 
@@ -145,3 +148,40 @@ def picture() -> Callable[[Page, str], Path]:
         return path
 
     return taken
+
+
+class Window:
+    """A window of one width, in the light or in the dark."""
+
+    def __init__(
+        self,
+        look: tuple[int, bool],
+        visit: Visit,
+        checks: tuple[Callable[[Page], None], ...],
+        picture: Callable[[Page, str], Path],
+    ) -> None:
+        self.width, self.dark = look
+        self._visit, self._checks, self._picture = visit, checks, picture
+
+    def visit(self, address: str | Path) -> Page:
+        """Open an address."""
+        return self._visit(address, width=self.width, dark=self.dark)
+
+    def check(self, page: Page, name: str = "") -> None:
+        """Fail if not everybody can read a page here. name: of its picture, if one is kept."""
+        for check in self._checks:
+            check(page)
+        if name:
+            self._picture(page, f"{name}-{'dark' if self.dark else 'light'}-{self.width}")
+
+
+@pytest.fixture(params=LOOKS, ids=lambda look: f"{'dark' if look[1] else 'light'}-{look[0]}")
+def window(
+    request: pytest.FixtureRequest,
+    visit: Visit,
+    axe: Callable[[Page], None],
+    fits: Callable[[Page], None],
+    picture: Callable[[Page, str], Path],
+) -> Window:
+    """Each window in which a page of ours has to be readable."""
+    return Window(request.param, visit, (axe, fits), picture)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NARROW, Visit
+from tests.browser.conftest import Visit, Window
 from tests.browser.watch import Watch
 from tests.integration.processes import Master
 from tests.integration.web import Web
@@ -107,20 +107,10 @@ def test_a_run_is_cancelled_by_keys_alone(web: Web, visit: Visit) -> None:
     expect(page.locator("#head")).to_contain_text("cancelled")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, NARROW])
-def test_pages_of_failures_and_tasks_can_be_read_everywhere(
-    web: Web,
-    visit: Visit,
-    axe: Callable[[Page], None],
-    fits: Callable[[Page], None],
-    picture: Callable[[Page, str], Path],
-    width: int,
-    dark: bool,
-) -> None:
+def test_pages_of_failures_and_tasks_can_be_read_everywhere(web: Web, window: Window) -> None:
     web.master.worker()
     run = failed(web)
-    page = visit(web.link, width=width, dark=dark)
+    page = window.visit(web.link)
     for name, path in (
         ("failures", "/failures"), ("run-failures", f"/runs/{run}/failures?error=KeyError"),
         ("task", f"/runs/{run}/tasks/2"), ("retry", f"/runs/{run}/retry?error=KeyError"),
@@ -128,9 +118,7 @@ def test_pages_of_failures_and_tasks_can_be_read_everywhere(
     ):  # fmt: skip
         goes_to(page, web, path)
         expect(page.locator("h1").first).to_be_visible()
-        axe(page)
-        fits(page)
-        picture(page, f"{name}-{'dark' if dark else 'light'}-{width}")
+        window.check(page, name)
 
 
 def test_without_javascript_a_wrong_field_is_told_and_what_was_typed_stays(

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import made
-from tests.browser.conftest import NARROW, Visit
+from tests.browser.conftest import Visit, Window
 from tests.browser.test_pages import PATIENCE_MS, goes_to, is_live
 from tests.browser.watch import Watch
 from tests.integration.processes import Master
@@ -81,21 +81,9 @@ def test_nothing_runs_in_what_a_stranger_has_written(web: Web, visit: Visit, wat
     watch.faults.clear()
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (NARROW, False)])
-def test_a_folder_can_be_read_everywhere(
-    web: Web,
-    visit: Visit,
-    axe: Callable[[Page], None],
-    fits: Callable[[Page], None],
-    picture: Callable[[Page, str], Path],
-    shared: Path,
-    width: int,
-    dark: bool,
-) -> None:
+def test_a_folder_can_be_read_everywhere(web: Web, window: Window, shared: Path) -> None:
     (shared / "images" / f"{made.HOSTILE.replace('/', '')}{'w' * 150}").write_text("x")
-    page = visit(web.link, width=width, dark=dark)
+    page = window.visit(web.link)
     goes_to(page, web, "/folders/images")
     is_live(page)
-    axe(page)
-    fits(page)
-    picture(page, f"folder-{'dark' if dark else 'light'}-{width}")
+    window.check(page, "folder")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NARROW, Visit
+from tests.browser.conftest import Visit, Window
 from tests.browser.watch import Watch
 from tests.integration.processes import Master
 from tests.integration.web import Web
@@ -78,31 +78,19 @@ def test_a_log_in_leads_to_the_page_that_was_asked_for(web: Web, visit: Visit) -
     expect(page.get_by_text("for reading only")).to_be_visible()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, NARROW])
-def test_pages_can_be_read_everywhere(
-    web: Web,
-    visit: Visit,
-    axe: Callable[[Page], None],
-    fits: Callable[[Page], None],
-    picture: Callable[[Page, str], Path],
-    width: int,
-    dark: bool,
-) -> None:
+def test_pages_can_be_read_everywhere(web: Web, window: Window) -> None:
     web.master.worker()
     run = web.master.submit("square", "count=200", "--key", "a key " + "that is long " * 20)
     failed = web.master.submit("fragile")
     web.master.ended_tasks(run, 200)
-    page = visit(web.link, width=width, dark=dark)
+    page = window.visit(web.link)
     for name, path in (
         ("overview", "/"), ("runs", "/runs"), ("run", f"/runs/{run}"), ("run-2", f"/runs/{failed}"),
         ("minute", "/?span=minute"),
     ):  # fmt: skip
         goes_to(page, web, path)
         is_live(page)
-        axe(page)
-        fits(page)
-        picture(page, f"{name}-{'dark' if dark else 'light'}-{width}")
+        window.check(page, name)
 
 
 def test_failures_stand_in_groups_with_a_way_to_try_them_again(web: Web, visit: Visit) -> None:

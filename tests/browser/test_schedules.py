@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NARROW, Visit
+from tests.browser.conftest import Visit, Window
 from tests.browser.test_pages import HOSTILE, PATIENCE_MS, goes_to, is_live
 from tests.browser.watch import Watch
 from tests.integration.processes import Master
@@ -47,18 +46,7 @@ def test_a_schedule_is_added_with_a_wrong_time_and_then_a_right_one(
     expect(page.locator("#list .state")).to_have_text("paused")
 
 
-@pytest.mark.parametrize(
-    ("width", "dark"), [(1280, False), (1280, True), (NARROW, False), (NARROW, True)]
-)
-def test_schedules_can_be_read_everywhere(
-    web: Web,
-    visit: Visit,
-    axe: Callable[[Page], None],
-    fits: Callable[[Page], None],
-    picture: Callable[[Page, str], Path],
-    width: int,
-    dark: bool,
-) -> None:
+def test_schedules_can_be_read_everywhere(web: Web, window: Window) -> None:
     master, hostile = web.master, f"note={HOSTILE * 3}"
     for words in (
         ("nightly", "0 3 * * *", "square", "count=20", "--zone", "Europe/Berlin"),
@@ -67,16 +55,13 @@ def test_schedules_can_be_read_everywhere(
     ):
         assert master.command("schedule", "add", *words).code == 0
     assert master.command("schedule", "pause", "half-hourly").code == 0
-    page = visit(web.link, width=width, dark=dark)
+    page = window.visit(web.link)
     for name, path in (("schedules", "/schedules"), ("schedule-add", "/schedules/add")):
         goes_to(page, web, path)
         if name == "schedules":
             is_live(page)
             expect(page.locator("#list")).to_contain_text("nightly")
-        axe(page)
-        fits(page)
-        picture(page, f"{name}-{'dark' if dark else 'light'}-{width}")
+        window.check(page, name)
     goes_to(page, web, "/schedules/nightly/remove")
-    axe(page)
-    fits(page)
+    window.check(page)
     assert "taken" not in page.title()

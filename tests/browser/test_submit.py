@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NARROW, Visit
+from tests.browser.conftest import Visit, Window
 from tests.browser.test_pages import HOSTILE, PATIENCE_MS, goes_to
 from tests.browser.watch import Watch
 from tests.integration.processes import Master
@@ -83,24 +83,11 @@ def test_a_wrong_argument_is_mended_by_the_keyboard_alone(
     assert "taken" not in page.title()
 
 
-@pytest.mark.parametrize(
-    ("width", "dark"), [(1280, False), (1280, True), (NARROW, False), (NARROW, True)]
-)
-def test_the_forms_can_be_read_everywhere(
-    web: Web,
-    visit: Visit,
-    axe: Callable[[Page], None],
-    fits: Callable[[Page], None],
-    picture: Callable[[Page, str], Path],
-    width: int,
-    dark: bool,
-) -> None:
-    page = visit(web.link, width=width, dark=dark)
+def test_the_forms_can_be_read_everywhere(web: Web, window: Window) -> None:
+    page = window.visit(web.link)
     for name, path in (("submit", "/submit"), ("submit-job", "/submit/resize")):
         goes_to(page, web, path)
         expect(page.get_by_role("heading", level=1)).to_contain_text("Submit")
-        axe(page)
-        fits(page)
-        picture(page, f"{name}-{'dark' if dark else 'light'}-{width}")
+        window.check(page, name)
     assert "taken" not in page.title()
     assert page.locator("img").count() == 0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NARROW, Visit
+from tests.browser.conftest import Visit, Window
 from tests.browser.test_pages import PATIENCE_MS, goes_to
 from tests.integration.processes import Master
 from tests.integration.web import Web
@@ -43,25 +42,13 @@ def test_a_worker_comes_and_shows_what_it_runs(
     expect(page.locator("#others")).to_contain_text("Other programs that are connected")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, NARROW])
-def test_the_page_of_workers_can_be_read_everywhere(
-    web: Web,
-    visit: Visit,
-    axe: Callable[[Page], None],
-    fits: Callable[[Page], None],
-    picture: Callable[[Page, str], Path],
-    width: int,
-    dark: bool,
-) -> None:
+def test_the_page_of_workers_can_be_read_everywhere(web: Web, window: Window) -> None:
     web.master.worker(WORKER_SLOTS="4", WORKER_NAME="w" * 60, WORKER_TAGS="gpu,eu-west")
     web.master.worker(WORKER_NAME="builder-2")
     submit_held(web)
-    page = visit(web.link, width=width, dark=dark)
+    page = window.visit(web.link)
     goes_to(page, web, "/workers")
     expect(page.locator("#list")).to_contain_text("builder-2")
     expect(page.locator("#list .running a").first).to_be_visible()
     page.locator("#other-sessions summary").click()
-    axe(page)
-    fits(page)
-    picture(page, f"workers-{'dark' if dark else 'light'}-{width}")
+    window.check(page, "workers")
