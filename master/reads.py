@@ -192,9 +192,21 @@ class RunsSought:
         """Whether a run has the text that is sought."""
         if not self.text or self.text == str(record.id):
             return True
-        sought = self.text.encode("utf-8", "replace").lower()
-        texts = (record.job, record.key or "", *record.args, *record.arguments.shown)
-        return any(sought in text.encode("utf-8", "replace").lower() for text in texts)
+        sought = lowered(self.text)
+        return any(sought in text for text in texts_of(record))
+
+
+def texts_of(record: RunRecord) -> list[bytes]:
+    """The texts by which a run is found, as `lowered` has them."""
+    return [
+        lowered(text)
+        for text in (record.job, record.key or "", *record.args, *record.arguments.shown)
+    ]
+
+
+def lowered(text: str) -> bytes:
+    """A text as a search compares it: letters of ASCII are the same in either case."""
+    return text.encode("utf-8", "replace").lower()
 
 
 class RunPage(NamedTuple):

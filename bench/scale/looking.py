@@ -1,7 +1,7 @@
 """What pages of the web ask, of a store with 100,000 runs, a million failures and a month.
 
-Each question goes through the wire, to a master that does nothing else. The store is made by its
-own verbs before.
+Each question goes through the wire, to a master that does nothing else, and each page over HTTP
+through its web process. The store is made by its own verbs before.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from ..brief import sized
 from ..figure import Figure
 from ..rig import processes
 from ..rig.session import client
-from . import written
+from . import pages, written
 
 RUNS = sized(100_000, 2_000)
 LETTERS = sized(1_000_000, 20_000)
@@ -71,8 +71,9 @@ def measure() -> list[Figure]:
         began = time.monotonic()
         written.fill(folder / "data", _changes(time.time()))
         made_s = time.monotonic() - began
-        with processes.master(folder) as (master, port):
-            figures = asyncio.run(_asked(port))
+        with processes.master(folder, more={"MASTER_HTTP_PORT": "0"}) as (master, port):
+            figures = pages.seen(folder / "data" / "web", LETTERS)
+            figures += asyncio.run(_asked(port))
             memory_mb = processes.memory_mb(master.pid, "VmHWM")
     return [
         Figure(f"{RUNS:,} runs and {LETTERS:,} dead letters are made", "s", (made_s,)),
@@ -127,7 +128,7 @@ async def _page(choice: dict[str, Any], link: Link) -> int:
     """Ask until there is a page of runs, or there are no more."""
     found, after, complete = 0, 0, False
     while not complete and found < PAGE:
-        ask = partial(AskRuns, after=after, limit=PAGE, ended=10_000, **choice)
+        ask = partial(AskRuns, after=after, limit=PAGE, ended=25_000, **choice)
         page = await link.request(ask, RunList)
         found += len(page.runs)
         after, complete = page.last, page.complete

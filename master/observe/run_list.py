@@ -20,7 +20,7 @@ from ..turn.turn import Turn
 from . import paging
 from .paging import Page
 
-_LOOK = 10_000
+_LOOK = 25_000
 """How many ended runs are looked at for one page: that takes some 0.02 s."""
 
 _ARGUMENTS_CHARS = 64 * 1024

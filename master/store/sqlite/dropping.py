@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 from ...changes import QUEUE_RUN
 from .failures import forget_groups
+from .read.finding import drop_texts
 from .schema.rows import get_meta, insert, one, set_meta
 
 _PAGE_BYTES = 4_096
@@ -44,6 +45,7 @@ def drop_later(db: sqlite3.Connection, runs: Collection[int]) -> None:
             set_meta(db, name, next_number(db, name, table, column))
         insert(db, "INSERT OR IGNORE INTO dropping (run)", ((run,) for run in runs))
         forget_groups(db, runs)
+        drop_texts(db, runs)
 
 
 def drop_some(db: sqlite3.Connection, rows: int) -> bool:

@@ -31,7 +31,7 @@ from .schema.tables import FAILURES
 _OF_NAME = "WHERE run = ? AND exception = ? AND place = ?"
 _SELECT = f"SELECT {FAILURES.columns} FROM failures"
 _MERGED = 64
-"""Of so many groups at most letters are read group by group, in the order of their numbers."""
+"""Of so many groups at most letters are read group by group, and merged in their order."""
 
 Rows = Iterator[tuple[Any, ...]]
 
@@ -174,33 +174,22 @@ def letters_in_order(
 
 
 def tasks_of_groups(
-    db: sqlite3.Connection,
-    run: int,
-    only: FailureFilter,
-    between: tuple[int, int],
-    limit: int,
-    most: int,
-) -> list[int] | None:
-    """The first tasks of dead letters of the groups that a filter names, in order.
+    db: sqlite3.Connection, run: int, only: FailureFilter, between: tuple[int, int]
+) -> Iterator[int] | None:
+    """The tasks of dead letters of the groups that a filter names, in order.
 
-    between: the first task, and the one behind the last. most: None if the groups have more letters
-    than these: each of them is looked at. None, too, if the filter names no exception and no place.
+    between: the first task, and the one behind the last. None: the filter names no exception and no
+    place, or its letters are of many groups. So each letter is to be looked at.
     """
     groups, _ = _groups_of(db, run, only)
     if groups is None or len(groups) > _MERGED:
         return None
-    if not groups:
-        return []
-    marks = ",".join("?" * len(groups))
-    count = f"SELECT COALESCE(SUM(count), 0) FROM failures WHERE id IN ({marks})"
-    if one(db, count, *groups) > most:
-        return None
-    rows = db.execute(
-        "SELECT task FROM strays INDEXED BY strays_failures WHERE run = ? AND state = 'dead'"
-        f" AND failure IN ({marks}) AND task >= ? AND task < ? ORDER BY task LIMIT ?",
-        (run, *groups, *between, limit),
+    of_group = (
+        "SELECT task FROM strays INDEXED BY strays_of_failure WHERE run = ? AND state = 'dead'"
+        " AND failure = ? AND task >= ? AND task < ? ORDER BY task"
     )
-    return [task for (task,) in rows]
+    parts = [db.execute(of_group, (run, group, *between)) for group in groups]
+    return (task for (task,) in heapq.merge(*parts))
 
 
 def _groups_of(

@@ -17,6 +17,7 @@ from .counting import write_marks
 from .dropping import drop_later, forget
 from .failures import counted, forget_groups, leaving
 from .history import add_history
+from .read.finding import keep_texts
 from .read.results import count_results
 from .schema.rows import get_meta, insert, one, set_meta, set_metas
 from .schema.tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, SCHEDULES, TRACKED
@@ -156,6 +157,7 @@ def _write_runs(db: sqlite3.Connection, changes: Changes) -> None:
             before = one(db, "SELECT version FROM runs WHERE id = ?", record.id)
             versions.add(before or record.version)
     RUNS.insert(db, runs, end=_REPLACE_RUN)
+    keep_texts(db, [run for run in runs if run.state not in (RunState.ACTIVE, RunState.PRUNED)])
     for run, counts in changes.counts.items():
         db.execute(_SET_COUNTS, (*COUNTS.row(counts), run))
     drop_later(db, [run.id for run in runs if run.state is RunState.PRUNED])

@@ -14,8 +14,9 @@ PAGE, _MOST = 50, 500
 _MOST_SHOWN = 100
 """How many a page shows. A row is dear as HTML; a program may have `_MOST`."""
 
-_LOOKED_AT = 10_000
-"""How many ended runs the master looks at for one page. Behind them the list goes on."""
+_LOOKED_AT, _ASKED = 25_000, 10
+"""How many ended runs the master looks at when it is asked once, and how often a page asks. Behind
+them the list goes on. What others ask comes in between."""
 
 _LONGEST = 200
 _GIVEN = ("state", "job", "search", "limit")
@@ -34,9 +35,8 @@ async def load(asked: Asked) -> View:
     place = asked.number("before") if back else after
     most = _MOST if asked.is_data else _MOST_SHOWN
     limit = max(1, min(asked.number("limit", PAGE), most))
-    ask = partial(AskRuns, after=place, back=back, state=state, limit=limit, ended=_LOOKED_AT)
-    key = ("runs of a page", place, back, state, limit, *words.values())
-    found = await asked.desk.recent.get(key, partial(ask, **words), RunList)
+    ask = partial(AskRuns, back=back, state=state, limit=limit, ended=_LOOKED_AT)
+    found = await _found(asked, partial(ask, **words), place)
     shown = [run for run in found.runs if run.run or run.tasks]
     asked.desk.rates.note(shown)
     return {
@@ -50,6 +50,18 @@ async def load(asked: Asked) -> View:
         "more": 0 if back else found.more,
         "given": {name: asked.query[name] for name in _GIVEN if asked.query.get(name)},
     }
+
+
+async def _found(asked: Asked, ask: partial[AskRuns], place: int) -> RunList:
+    """The runs behind a place. A search that finds none asks again behind those it looked at."""
+    for _ in range(_ASKED):
+        key = ("runs of a page", place, *ask.keywords.values())
+        found = await asked.desk.recent.get(key, partial(ask, after=place), RunList)
+        behind = found.first if ask.keywords["back"] else found.last
+        if found.runs or found.complete or behind == place:
+            break
+        place = behind
+    return found
 
 
 RUNS = Page("/runs", "runs", ("list",), load, "Runs")

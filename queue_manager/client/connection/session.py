@@ -255,7 +255,7 @@ async def run_pages(
 
     state, job: "" takes all. search: a text in their job, key or arguments, or their number.
     """
-    looked = 10_000 if search else 500
+    looked = 25_000 if search else 500
     after, complete = 0, False
     while not complete:
         ask = partial(AskRuns, after=after, state=state, job=job, search=search, ended=looked)

@@ -24,10 +24,6 @@ from ..schema.rows import one
 from .letters import LOOK_BYTES
 from .results import LETTER, PLACES, letter_size, read_body
 
-_MOST_LISTED = 2_000
-"""The letters of a failure are found by its index if there are so many at most: each page looks for
-all of them, since the index does not have them in the order of tasks."""
-
 
 class _Look(NamedTuple):
     """What each tracked task is asked. SQLite passes over no long text for these columns."""
@@ -79,10 +75,9 @@ def read_chosen(
     """As `Store.read_chosen`. Places are those of `read_results`."""
     page = _Page(db, run, after)
     first = _task_behind(db, run, after)
-    looks = limit_bytes // LOOK_BYTES + 1
     until = only.tasks[-1][1] if only.tasks else LAST_NUMBER
     least = max(first, only.tasks[0][0]) if only.tasks else first
-    listed = tasks_of_groups(db, run, only, (least, until), looks, _MOST_LISTED)
+    listed = tasks_of_groups(db, run, only, (least, until))
     short = without_failure(only)
     for look in _looks(db, run, only, first, listed):
         page.size += LOOK_BYTES
@@ -124,7 +119,7 @@ def _task_behind(db: sqlite3.Connection, run: int, after: int) -> int:
 
 
 def _looks(
-    db: sqlite3.Connection, run: int, only: FailureFilter, first: int, listed: list[int] | None
+    db: sqlite3.Connection, run: int, only: FailureFilter, first: int, listed: Iterator[int] | None
 ) -> Iterator[_Look | None]:
     """The tracked tasks that may be chosen, from a task on. None: a look that found nothing.
 

@@ -15,7 +15,7 @@ from ....changes import QUEUE_RUN, RunRecord
 from .migration import can_migrate, give_space_back, migrate
 from .tables import RUNS
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 CHECKPOINT_PAGES = 4_000
 
 

@@ -2,7 +2,7 @@
 
 Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
 renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
-a version lacks are only made. Whoever changes the schema adds here how version 11 becomes the new
+a version lacks are only made. Whoever changes the schema adds here how version 12 becomes the new
 one, and checks the earlier steps against the new tables.
 """
 
@@ -22,9 +22,11 @@ import msgspec
 from queue_manager.job.failures import named
 from queue_manager.wire.records import DeadLetter, RunOptions
 
+from ....changes import GivenArguments, RunRecord
 from ....failures import WORKERS
 from ..keys import FilterPart
 from ..names import hash_key
+from ..read.finding import sought_in
 from ..read.waiting import CLOSE
 
 log = logging.getLogger("quartermaster.master")
@@ -134,9 +136,17 @@ INSERT INTO strays (run, task, block, position, priority, state, attempts, losse
 )
 
 
+# Of the runs that have ended. IGNORE leaves out those without a text: theirs is too long.
+_SOUGHT = """
+INSERT OR IGNORE INTO texts (run, text)
+  SELECT id, sought_in(job, key, words, arguments) FROM runs
+  WHERE state NOT IN ('active', 'pruned');
+"""
+
 _TRACED = "ALTER TABLE runs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';"
 
 _WIDER_SINCE_4 = _WIDER + _COUNTED + _TRACED
+_SINCE_9 = _GROUPED + _SOUGHT
 
 
 class _Step(NamedTuple):
@@ -154,17 +164,18 @@ class _Step(NamedTuple):
 _STEPS = {
     1: _Step(
         ("meta", "runs", "blocks", "outcomes", "strays", "keys"),
-        fill=_FROM_1 + _SETTLED + _NUMBERED + _TOLD + _GROUPED,
+        fill=_FROM_1 + _SETTLED + _NUMBERED + _TOLD + _SINCE_9,
     ),
-    2: _Step(("strays",), _PRUNED + _WIDER_SINCE_4, _SETTLED + _RAISED + _TOLD + _GROUPED),
-    3: _Step(("strays",), _PRUNED + _WIDER_SINCE_4, _SETTLED + _RAISED + _TOLD + _GROUPED),
-    4: _Step(("strays",), _WIDER_SINCE_4, _RAISED + _TOLD + _GROUPED),
-    5: _Step((), _COUNTED + _RETRIES + _FAILURE + _TRACED, _TOLD + _GROUPED),  # schedules, too
-    6: _Step((), _COUNTED + _RETRIES + _FAILURE + _TRACED, _TOLD + _GROUPED),
-    7: _Step((), _RETRIES + _FAILURE + _TRACED, _GROUPED),
-    8: _Step((), _FAILURE + _TRACED, _GROUPED),  # indexes of runs, too
-    9: _Step((), _FAILURE + _TRACED, _GROUPED),
-    10: _Step((), _TRACED),
+    2: _Step(("strays",), _PRUNED + _WIDER_SINCE_4, _SETTLED + _RAISED + _TOLD + _SINCE_9),
+    3: _Step(("strays",), _PRUNED + _WIDER_SINCE_4, _SETTLED + _RAISED + _TOLD + _SINCE_9),
+    4: _Step(("strays",), _WIDER_SINCE_4, _RAISED + _TOLD + _SINCE_9),
+    5: _Step((), _COUNTED + _RETRIES + _FAILURE + _TRACED, _TOLD + _SINCE_9),  # schedules, too
+    6: _Step((), _COUNTED + _RETRIES + _FAILURE + _TRACED, _TOLD + _SINCE_9),
+    7: _Step((), _RETRIES + _FAILURE + _TRACED, _SINCE_9),
+    8: _Step((), _FAILURE + _TRACED, _SINCE_9),  # indexes of runs, too
+    9: _Step((), _FAILURE + _TRACED, _SINCE_9),
+    10: _Step((), _TRACED, _SOUGHT),
+    11: _Step((), "", _SOUGHT),  # an index of dead letters, too
 }
 """By version."""
 
@@ -184,6 +195,12 @@ def _raised_by(error: str, raised: bytes) -> str:
 
 def _place_of(evidence: str) -> str:
     return named(DeadLetter(0, 0, 0, "", evidence))[1]
+
+
+def _sought_in(job: str, key: str | None, words: bytes, arguments: bytes) -> bytes | None:
+    args = msgspec.msgpack.decode(words, type=list[str])
+    given = msgspec.msgpack.decode(arguments, type=GivenArguments)
+    return sought_in(RunRecord(0, job, args, key, arguments=given))
 
 
 class _ByWorker:
@@ -211,6 +228,7 @@ def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, targe
     db.create_function("finishes", 1, _finishes, deterministic=True)
     db.create_function("raised_by", 2, _raised_by, deterministic=True)
     db.create_function("place_of", 1, _place_of, deterministic=True)
+    db.create_function("sought_in", 4, _sought_in, deterministic=True)
     db.create_aggregate("by_worker", 1, _ByWorker)  # type: ignore[arg-type]
     indexes = db.execute(
         "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"

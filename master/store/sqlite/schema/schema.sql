@@ -65,6 +65,13 @@ CREATE INDEX runs_counted ON runs (state, job, dead) WHERE state NOT IN ('active
 -- The runs that have one version of uploaded code: the last of them takes it along.
 CREATE INDEX runs_code ON runs (version) WHERE uploaded = 1 AND state != 'pruned';
 
+-- What a search looks at: job, key and arguments of each ended run, with small letters. Very long ones
+-- are not here. A run that was retried keeps its row.
+CREATE TABLE texts (
+    run  INTEGER PRIMARY KEY,
+    text BLOB NOT NULL
+);
+
 -- Code that clients have sent, by version. files: MessagePack of the files by their paths.
 CREATE TABLE code (
     version TEXT PRIMARY KEY,
@@ -140,6 +147,7 @@ CREATE INDEX strays_due ON strays (run, due_at, task, grp)
 CREATE INDEX strays_dead ON strays (run, block, grp) WHERE state = 'dead';
 CREATE INDEX strays_letters ON strays (run, seq) WHERE state = 'dead';
 CREATE INDEX strays_failures ON strays (run, failure, seq) WHERE state = 'dead';
+CREATE INDEX strays_of_failure ON strays (run, failure, task) WHERE state = 'dead';
 
 -- Groups of dead letters, by what was raised and where. They are counted in each commit that has
 -- letters come or go. workers: MessagePack of how many each worker has reported.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from master.changes import GivenArguments
+from master.changes import GivenArguments, RunState
 from master.reads import RunsSought
 from master.store.contract import Store
 from tests.unit.master.store_records import Engine, commit, run_record
@@ -19,7 +20,7 @@ RUNS: list[dict[str, Any]] = [
     {"job": "a", "state": "active"},
     {"job": "a", "state": "pruned", "key": "old"},
     {"job": "a", "state": "done", "arguments": GivenArguments(b"Hidden", ["where=Here"])},
-    {"job": "b", "state": "cancelled"},
+    {"job": "b", "state": "cancelled", "args": ["a=1", "lon" + "g" * 9_999]},
 ]
 
 
@@ -55,6 +56,8 @@ def found(store: Store, after: int = 99, limit: int = 99, **fields: Any) -> list
         ({"text": "a=", "job": "b"}, [8, 4]),
         ({"text": "9" * 40}, []),
         ({"text": "\ud800"}, []),
+        ({"text": "a\0"}, []),
+        ({"text": "LONG" + "g" * 9_000}, [8]),
     ],
 )
 def test_runs_are_found_by_what_is_sought(
@@ -79,3 +82,37 @@ def test_a_search_looks_at_so_many_runs_and_leads_on(store: Store) -> None:
     assert (page.runs, page.place, page.complete) == ([], 4, False)
     page = store.find_ended(RunsSought(page.place, 9, text="mon", look=3))
     assert ([run.record.id for run in page.runs], page.complete) == ([2], True)
+
+
+def test_a_run_that_is_tried_again_or_pruned_or_forgotten_is_not_found_by_its_text(
+    store: Store,
+) -> None:
+    ended = run_record(2, job="a", state="failed", key="Monday")
+    assert found(store, text="monday") == [2]
+    commit(store, runs={2: replace(ended, state=RunState.ACTIVE)})
+    assert found(store, text="monday") == []
+    commit(store, runs={2: ended})
+    assert found(store, text="monday") == [2]
+    commit(store, runs={2: replace(ended, state=RunState.PRUNED)})
+    assert found(store, text="monday") == []
+    commit(store, forgotten={3})
+    assert found(store, text="count=5") == []
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+@pytest.mark.parametrize(("limit", "look"), [(7, 10_000), (1_000, 300), (3, 999)])
+def test_a_search_among_many_runs_finds_each_once_in_order(
+    engine: Engine, is_back: bool, limit: int, look: int
+) -> None:
+    store = engine.open()
+    numbers = range(1, 1_301)
+    commit(store, runs={n: run_record(n, state="done", args=[f"n={n}."]) for n in numbers})
+    seen: list[int] = []
+    after, complete = 0 if is_back else 2_000, False
+    while not complete:
+        page = store.find_ended(RunsSought(after, limit, is_back, text="7.", look=look))
+        assert len(page.runs) <= limit
+        seen += [run.record.id for run in page.runs]
+        after, complete = page.place, page.complete
+    there = [n for n in numbers if n % 10 == 7]
+    assert seen == (there if is_back else there[::-1])

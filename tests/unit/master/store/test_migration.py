@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from master.changes import Changes, Delivered, QuotaCounts, RunCounts
+from master.changes import Changes, Delivered, GivenArguments, QuotaCounts, RunCounts
 from master.failures import GroupsSought, NewestSought
 from master.history import Counted
+from master.reads import RunsSought
 from master.scheduled import ScheduleRecord
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.schema.file import SCHEMA_VERSION
@@ -33,7 +34,8 @@ from tests.unit.master.store_records import (
 )
 
 NO_GROUPS = """
-DROP INDEX strays_failures; DROP TABLE failures; ALTER TABLE strays DROP COLUMN failure;
+DROP INDEX strays_failures; DROP INDEX strays_of_failure; DROP TABLE failures;
+ALTER TABLE strays DROP COLUMN failure;
 """
 """Takes away what version 10 has more than version 9."""
 
@@ -158,6 +160,32 @@ def test_runs_of_schema_10_have_no_traceparent_and_new_ones_keep_theirs(tmp_path
     store.commit(Changes(runs={2: run_record(2, traceparent="00-a-b-01")}))
     found = {run.record.id: run.record.traceparent for run in store.load()}
     assert found == {0: "", 1: "", 2: "00-a-b-01"}
+    store.close()
+    SqliteStore(tmp_path / "new").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_ended_runs_of_schema_11_are_found_by_their_texts(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "old")
+    long = ["count=6", "x" * 9_999]
+    given = GivenArguments(b"", ["where=Here"])
+    runs = {
+        1: run_record(1, state="done", job="squares", args=["count=5"], key="K"),
+        2: run_record(2, state="failed", arguments=given),
+        3: run_record(3, state="done", args=long),
+        4: run_record(4, args=["count=5"]),
+    }
+    store.commit(Changes(runs=runs))
+    kept = store._db.execute("SELECT * FROM texts").fetchall()
+    assert [run for run, _ in kept] == [1, 2]
+    no_texts = "DROP TABLE texts; DROP INDEX strays_of_failure;"
+    store._db.executescript(f"{no_texts} PRAGMA user_version = 11;")
+    store.close()
+    store = SqliteStore(tmp_path / "old")
+    assert store._db.execute("SELECT * FROM texts").fetchall() == kept
+    for text, number in (("COUNT=5", 1), ("k", 1), ("where=here", 2), ("count=6", 3)):
+        (found,) = store.find_ended(RunsSought(99, 9, text=text)).runs
+        assert found.record.id == number
     store.close()
     SqliteStore(tmp_path / "new").close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from master.changes import QUEUE_RUN, Delivered, Place, RunCounts
+from master.reads import RunsSought
 from master.store.sqlite.engine import SqliteStore
+from master.store.sqlite.read.letters import LOOK_BYTES
 from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreBusyError, StoreError
 from queue_manager.wire.failures import FailureFilter
@@ -150,6 +152,7 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "read_results": lambda s: s.read_results(1, 1, 10**6),
     "read dead letters": lambda s: s.read_results(1, 0, 10**6, dead=True),
     "read_chosen": lambda s: s.read_chosen(1, 0, 10**6, FailureFilter()),
+    "find_ended": lambda s: s.find_ended(RunsSought(9, 9, text="x")),
     "read_task": lambda s: s.read_task(1, 3),
     "accepted_marks": lambda s: s.accepted_marks(),
     "runs_ended": lambda s: s.runs_ended(),
@@ -318,6 +321,37 @@ def test_no_verb_scans_a_table(store: SqliteStore, verb: str) -> None:
             assert not scans, (statement, plan)
             # What is put together from several indexes is of one block, or a row a group.
             assert " UNION " in statement or not [step for step in plan if "TEMP" in step]
+
+
+def test_letters_of_a_failure_are_found_by_its_index_however_many_others_there_are(
+    store: SqliteStore,
+) -> None:
+    """A page ends after so many looks: letters of other failures would take most of them."""
+    blocks = [block(n + 1, 1 + 1_000 * n, 1_000) for n in range(15)]
+    letters = {}
+    for one in blocks:
+        for at in range(one.count):
+            error = "KeyError: 1" if at % 5 == 0 else "OSError: no"
+            letters |= tracked(one, at, "dead", seq=one.first + at, error=error)
+    commit(store, *blocks, tracked=letters)
+    only, limit = FailureFilter(exception="KeyError"), 128_000
+    tasks: list[int] = []
+    place, complete, pages = 0, False, 0
+    while not complete:
+        found, place, complete = store.read_chosen(1, place, limit, only)
+        tasks += [letter.task for one in found for letter in one.dead]
+        pages += 1
+    assert tasks == list(range(1, 15_001, 5))
+    assert pages < 15_000 * LOOK_BYTES // limit, "as many as for looks at all letters"
+
+
+def test_a_search_reads_no_row_of_a_run_that_it_does_not_find(store: SqliteStore) -> None:
+    """Rows of runs are wide, and those of their texts are narrow."""
+    runs = {n: run_record(n, state="done", args=[f"n={n}"]) for n in range(1, 1_001)}
+    commit(store, runs=runs)
+    store._db.execute("UPDATE runs SET words = x'91a57a65627261'")
+    assert store.load_run(9).record.args == ["zebra"]
+    assert store.find_ended(RunsSought(2_000, 9, text="zebra")) == ([], 1, True)
 
 
 def test_very_many_blocks_are_read_by_one_statement_where_all_of_them_wait(
