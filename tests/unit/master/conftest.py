@@ -248,6 +248,7 @@ class World:
 
 CLOCKED = (
     "turn.turn",
+    "turn.driver",
     "turn.stage",
     "turn.read_ahead",
     "turn.run_lookup",

@@ -249,7 +249,7 @@ def test_the_end_of_one_parallel_ends_no_call_of_another(monkeypatch: pytest.Mon
     go_on = threading.Event()
 
     def late(number: int) -> int:
-        assert number == 0 or go_on.wait(5.0)
+        assert number == 0 or go_on.wait(60.0)
         return number
 
     monkeypatch.setattr(joblib_module, "connect", connect)

@@ -87,7 +87,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     for connection in made_:
         connection.close()
     for talk in talks:
-        talk.thread.join(5.0)
+        talk.thread.join(60.0)
 
 
 def message() -> Message:
@@ -161,7 +161,7 @@ def test_the_time_for_an_answer_is_for_all_of_it(gap_s: float) -> None:
         with pytest.raises(TimeoutError):
             answers.readline(8193)
         over.set()
-        thread.join(10)
+        thread.join(60)
         assert client.gettimeout() == 0.5
 
 

@@ -72,7 +72,7 @@ def test_threads_of_a_process_note_that_domains_wait_at_the_same_time(
     notes, replace, both = Notes(str(tmp_path)), os.replace, threading.Barrier(2)
 
     def together(part: Path, path: Path) -> None:
-        both.wait(10.0)
+        both.wait(60.0)
         replace(part, path)
 
     monkeypatch.setattr("jobs.mailing.keep.notes.os.replace", together)
@@ -82,7 +82,7 @@ def test_threads_of_a_process_note_that_domains_wait_at_the_same_time(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10.0)
+        thread.join(60.0)
     assert notes.held() == held[::-1]
 
 

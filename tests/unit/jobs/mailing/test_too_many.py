@@ -46,7 +46,7 @@ def test_a_greeting_of_421_holds_the_domain_back(tmp_path: Path) -> None:
         thread.start()
         port = server.getsockname()[1]
         assert held_back(tmp_path, payload(tmp_path, f"127.0.0.1:{port}"))
-        thread.join(10)
+        thread.join(60)
 
 
 class Leaving:

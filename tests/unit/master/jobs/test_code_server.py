@@ -48,7 +48,7 @@ def asked(
         peer.carries_code = carries
         server = JobCodeServer(folder, a_turn(), one_machine)
         server.ask(PeerReply(peer.peer, 7), AskCode(7, job, version))
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             while not peer.sent:
                 await asyncio.sleep(0.001)
         return peer.sent[0]

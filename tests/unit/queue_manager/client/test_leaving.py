@@ -73,9 +73,9 @@ def interrupt_when(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
             monkeypatch.undo()
             soon(begin)
             if event is None:
-                begin.__self__.wait(10.0)
+                begin.__self__.wait(60.0)
             else:
-                assert event.wait(10.0)
+                assert event.wait(60.0)
             raise error
 
         monkeypatch.setattr(thread, "soon", interrupted)
@@ -91,7 +91,7 @@ def test_a_run_with_a_key_is_free_after_ctrl_c_while_it_is_taken_up(
     interrupt_when(master.submitted)
     with pytest.raises(KeyboardInterrupt):
         getattr(client_of(master), verb)("square", [1], key="words")
-    assert master.left.wait(10.0), "another program may take the run up"
+    assert master.left.wait(60.0), "another program may take the run up"
     assert master.removed == []
 
 
@@ -100,7 +100,7 @@ def test_a_map_is_removed_after_ctrl_c_while_it_is_taken_up(interrupt_when: Inte
     interrupt_when(master.submitted)
     with pytest.raises(KeyboardInterrupt):
         client_of(master).map("square", [1])
-    assert master.forgotten.wait(10.0)
+    assert master.forgotten.wait(60.0)
     assert master.removed == [CancelRun, ForgetRun]
 
 
@@ -135,7 +135,7 @@ def test_what_ends_the_inputs_of_a_start_leaves_those_before(ends: BaseException
     with pytest.raises(type(ends)):
         client_of(master).start("square", inputs())
     assert master.accepted == 5
-    assert master.left.wait(10.0), "another program may take the run up"
+    assert master.left.wait(60.0), "another program may take the run up"
 
 
 @pytest.mark.parametrize("ends", ENDS)
@@ -152,7 +152,7 @@ def test_what_ends_the_inputs_of_a_start_with_a_loop_leaves_those_before(
     async def scene() -> None:
         client = AsyncClient()
         client.session = cast(Any, master)
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             await client.start("square", inputs())
 
     with pytest.raises(type(ends)):
@@ -170,12 +170,12 @@ def test_an_exit_while_the_master_takes_no_more_does_not_wait_for_it(
 
     def inputs() -> Iterator[int]:
         yield 1
-        assert master.submitted.wait(10.0)
+        assert master.submitted.wait(60.0)
         raise SystemExit(3)
 
     with pytest.raises(SystemExit):
         client_of(master).start("square", inputs())
-    assert master.left.wait(10.0), "another program may take the run up"
+    assert master.left.wait(60.0), "another program may take the run up"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
@@ -195,7 +195,7 @@ def test_an_interrupt_that_comes_while_a_call_begins_cancels_it(
     interrupt_when(begun, error)
     with pytest.raises(error):
         loop_thread().call(waiting())
-    assert ended.wait(10.0)
+    assert ended.wait(60.0)
 
 
 class OpenMaster(SilentMaster):
@@ -217,7 +217,7 @@ def test_a_map_is_removed_after_an_interrupt_that_comes_when_it_was_just_taken_u
     interrupt_when(None)
     with pytest.raises(KeyboardInterrupt):
         client_of(master).map("square", [1])
-    assert master.forgotten.wait(10.0)
+    assert master.forgotten.wait(60.0)
     assert master.removed == [CancelRun, ForgetRun]
 
 
@@ -228,7 +228,7 @@ def test_a_run_is_free_after_an_interrupt_that_comes_when_it_was_just_taken_up(
     interrupt_when(None)
     with pytest.raises(KeyboardInterrupt):
         client_of(master).start("square", [1], key="words")
-    assert master.left.wait(10.0), "another program may take the run up"
+    assert master.left.wait(60.0), "another program may take the run up"
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def test_an_alarm_while_a_session_ends_comes_out_and_the_session_ends_all_the_sa
     with pytest.raises(TimeoutError, match="alarm"):
         thread.finish(ending(), 20.0)
     thread.soon(going.set)
-    assert ended.wait(10.0)
+    assert ended.wait(60.0)
 
 
 @pytest.mark.usefixtures("alarm")

@@ -147,4 +147,4 @@ def test_the_end_of_the_session_ends_what_goes_on_beside() -> None:
     one.begin(begin()).result(10.0)
     assert not ended.is_set()
     one.close()
-    assert ended.wait(10.0)
+    assert ended.wait(60.0)

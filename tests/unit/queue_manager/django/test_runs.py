@@ -146,7 +146,7 @@ def put(queue: Queue, *keys: str) -> list[tuple[int, int]]:
         try:
             return await asyncio.gather(*map(queue.put, map(block, keys)))
         finally:
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(60.0):
                 await asyncio.gather(*master.going_on)
             master.going_on.clear()
 
@@ -221,7 +221,7 @@ def test_a_task_does_not_wait_for_the_end_of_earlier_runs() -> None:
     master.again = no_answer  # type: ignore[method-assign]
 
     async def scene() -> None:
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             assert await ours.put(block("b")) == (2, 1)
             await asked.wait()
 
@@ -329,7 +329,7 @@ def test_nothing_is_repeated_once_a_new_day_has_begun() -> None:
         await ours.put(block("a"))
         day[0] = "2026-11-28"
         await ours.put(block("b"))
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             await master.going_on[0]
         assert len(master.trouble) > 0
         master.going_on[1].cancel()

@@ -143,7 +143,7 @@ def test_the_supervisor_goes_on_beside_a_slow_disk(jobs: Any, run_worker: Any) -
         for _ in range(20):
             began = time.monotonic()
             await asyncio.sleep(0)
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < slowness()
         disk.may.set()
         await rig.until(lambda: rig.done or rig.released)
         again = jobs.lease([1])

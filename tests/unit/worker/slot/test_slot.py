@@ -232,7 +232,7 @@ def test_a_setup_that_raises_releases_the_lease(jobs: Any, slot: Any) -> None:
     assert "setup" in released.lacks
     assert "RuntimeError: no model" in released.lacks
     assert report.leaving
-    slot.thread.join(5)
+    slot.thread.join(60)
     assert not slot.thread.is_alive()
 
 

@@ -47,7 +47,7 @@ def master_of(session: Session) -> Master:
 
 
 async def sent(session: Session, count: int) -> None:
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(60.0):
         while len(session.sent) < count:
             await asyncio.sleep(0)
 

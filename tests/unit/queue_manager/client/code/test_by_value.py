@@ -45,7 +45,7 @@ def finished(function: Callable[[], Any]) -> Any:
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(function()), daemon=True)
     thread.start()
-    thread.join(10.0)
+    thread.join(60.0)
     assert found, "it hangs, or has raised"
     return found[0]
 
@@ -80,7 +80,7 @@ def test_no_other_thread_sees_the_modules_of_a_pickle(module: Module) -> None:
             return
         threads.append(threading.Thread(target=other, daemon=True))
         threads[0].start()
-        assert begun.wait(10.0)
+        assert begun.wait(60.0)
         threads[0].join(0.05)  # it would be done by then, with a wrong pickle
 
     def other() -> None:
@@ -88,7 +88,7 @@ def test_no_other_thread_sees_the_modules_of_a_pickle(module: Module) -> None:
         packed.append(pack(function))
 
     call_payload(None, (mine.Point(), Nested(act)))
-    threads[0].join(10.0)
+    threads[0].join(60.0)
     assert "mine.py" in packed[0].files
 
 
@@ -101,13 +101,13 @@ def test_the_child_of_a_fork_packs_though_another_thread_of_its_parent_does(
     def act() -> None:
         if cloudpickle.list_registry_pickle_by_value():
             lent.set()
-            assert going.wait(10.0)
+            assert going.wait(60.0)
 
     thread = threading.Thread(
         target=lambda: call_payload(None, (mine.Point(), Nested(act))), daemon=True
     )
     thread.start()
-    assert lent.wait(10.0)
+    assert lent.wait(60.0)
     child = os.fork()
     if child == 0:
         try:
@@ -119,5 +119,5 @@ def test_the_child_of_a_fork_packs_though_another_thread_of_its_parent_does(
         finally:
             os._exit(2)
     going.set()
-    thread.join(10.0)
+    thread.join(60.0)
     assert os.waitpid(child, 0)[1] == 0

@@ -37,7 +37,7 @@ def test_a_thread_of_its_own_does_it() -> None:
 @pytest.mark.usefixtures("the_program_ends")
 def test_the_spare_thread_does_one_after_the_other_when_no_thread_can_be_started() -> None:
     async def scene() -> list[str]:
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             return await asyncio.gather(aside(name), aside(name))
 
     assert asyncio.run(scene()) == ["quartermaster-spare"] * 2
@@ -64,5 +64,5 @@ def test_a_program_without_a_loop_of_its_own_has_a_spare_thread(
     thread = LoopThread()
     assert module._spare is not None
     thread.soon(thread.loop.stop)
-    thread._thread.join(10.0)
+    thread._thread.join(60.0)
     thread.loop.close()

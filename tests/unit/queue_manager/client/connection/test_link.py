@@ -165,7 +165,7 @@ def test_a_link_connects_again_when_the_main_thread_has_ended(
         await link.run()
 
     monkeypatch.setattr(executor_threads, "_shutdown", True)
-    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    asyncio.run(asyncio.wait_for(scene(), 90.0))
     assert len(tries) == 2
 
 
@@ -180,7 +180,7 @@ def test_a_link_that_is_closed_while_it_connects_ends_at_once(
 
     def silent(*_: Any) -> Any:
         begun.set()
-        assert go_on.wait(10.0)
+        assert go_on.wait(120.0)
         return Opened(), None
 
     async def scene() -> None:
@@ -189,13 +189,13 @@ def test_a_link_that_is_closed_while_it_connects_ends_at_once(
         while not begun.is_set():
             await asyncio.sleep(0.001)
         link.close()
-        await asyncio.wait_for(running, 5.0)
+        await asyncio.wait_for(running, 60.0)
         go_on.set()
         while not shut.is_set():
             await asyncio.sleep(0.001)
 
     monkeypatch.setattr(links, "open_socket", silent)
-    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    asyncio.run(asyncio.wait_for(scene(), 90.0))
 
 
 def test_an_error_of_ours_ends_whoever_waits_for_an_answer() -> None:
@@ -220,7 +220,7 @@ def test_an_error_of_ours_ends_whoever_waits_for_an_answer() -> None:
         assert link.closed
         assert "a mistake" in link.end
 
-    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    asyncio.run(asyncio.wait_for(scene(), 90.0))
 
 
 class FullTransport:

@@ -58,7 +58,7 @@ def mapped(*iterables: Any, ordered: bool = True) -> list[Any]:
         return found
 
     old = OldRun()
-    found = asyncio.run(asyncio.wait_for(scene(), 10.0))
+    found = asyncio.run(asyncio.wait_for(scene(), 60.0))
     assert old.over
     assert old.told_bytes == 0, "results that wait for inputs hold further pages back"
     return found
@@ -91,7 +91,7 @@ def test_each_input_that_comes_wakes_whoever_gives_out_its_result() -> None:
         await client.close()
         assert found == [0, 1, 2, 3]
 
-    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    asyncio.run(asyncio.wait_for(scene(), 60.0))
 
 
 class PagedRun(OldRun):
@@ -121,7 +121,7 @@ def test_an_input_whose_result_is_not_here_has_further_pages_asked_for() -> None
         assert [value async for value in values] == [0, 1]
         await client.close()
 
-    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    asyncio.run(asyncio.wait_for(scene(), 60.0))
 
 
 def test_one_of_several_iterables_may_come_by_itself() -> None:
@@ -152,7 +152,7 @@ def test_the_end_of_the_program_in_slow_inputs_comes_behind_the_results_before()
             await anext(values)
         await client.close()
 
-    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    asyncio.run(asyncio.wait_for(scene(), 60.0))
     assert found == [0, 1]
 
 
@@ -184,7 +184,7 @@ def test_an_input_that_catches_its_cancellation_is_read_no_further(
         await values.aclose()
         assert ends == ["closed"]
 
-    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    asyncio.run(asyncio.wait_for(scene(), 60.0))
 
 
 def test_an_input_whose_tasks_fail_in_a_group_goes_on() -> None:
@@ -222,4 +222,4 @@ def test_an_input_that_nobody_can_cancel_is_left(
         assert "goes on though the map is over: it catches CancelledError" in caplog.text
         over.set()
 
-    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    asyncio.run(asyncio.wait_for(scene(), 60.0))
