@@ -32,6 +32,7 @@ def worker_status(worker: WorkerSession, now: float) -> SessionStatus:
         version=hello.version,
         tags=sorted(session.tags),
         running=_running(session, now),
+        usage=worker.usage,
     )
 
 

@@ -131,6 +131,9 @@ REASON_CHARS = 1_000
 RETRY_NOTES = 4
 """... and how many retries of a task are kept, the newest ones."""
 
+MOST_PROCESSORS = 1_000_000
+"""The most processors that a worker may say that it uses."""
+
 PRINTED_CHARS = 4_096
 """The most characters that the master keeps of what a job has printed in the runner."""
 

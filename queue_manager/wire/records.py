@@ -25,6 +25,7 @@ from .limits import (
     TAGS,
     TEXT_CHARS,
 )
+from .usage import Usage
 
 # The types bound what a stranger may send, so that nothing longer is decoded.
 Name = Annotated[str, Meta(max_length=NAME_CHARS)]
@@ -291,7 +292,8 @@ class SessionStatus(msgspec.Struct, frozen=True):
 
     held: how many tasks it holds in leases. oldest_s: the age of its oldest lease. address: its end
     of the connection. version: the version of its program. tags: a worker's tags. running: the
-    tasks that a worker runs, the oldest first; no more than it has slots.
+    tasks that a worker runs, the oldest first; no more than it has slots. usage: what a worker
+    takes of its machine, as it has told last; None: nothing.
     """
 
     role: str
@@ -305,6 +307,7 @@ class SessionStatus(msgspec.Struct, frozen=True):
     version: str = ""
     tags: list[str] = []
     running: list[Running] = []
+    usage: Usage | None = None
 
 
 # --- outcomes, which a worker reports --------------------------------------------------------

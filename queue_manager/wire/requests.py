@@ -37,6 +37,7 @@ from .records import (
     RunOptions,
 )
 from .schedules import ScheduleSpec
+from .usage import Usage
 
 
 class Hello(Message, frozen=True, array_like=True, tag="hello"):
@@ -85,7 +86,12 @@ class Exchange(Message, frozen=True, array_like=True, tag="exchange"):
 
 
 class Beat(Message, frozen=True, array_like=True, tag="beat"):
-    """A worker sends this every few seconds. It tells a busy worker from a frozen host."""
+    """A worker sends this every few seconds. It tells a busy worker from a frozen host.
+
+    usage: what the worker takes of its machine; None: it does not know that yet, or never will.
+    """
+
+    usage: Usage | None = None
 
 
 class StartRun(Message, frozen=True, array_like=True, tag="start"):

@@ -76,26 +76,27 @@ def is_marked(name: str, mark: bytes) -> bool:
 
 def process(pid: int) -> Process | None:
     """The process that has this number now."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return Process(pid, int(fields[_BORN])) if fields else None
 
 
 def group(pid: int) -> int:
     """The group of a process; 0 if it has ended."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return int(fields[_GROUP]) if fields else 0
 
 
 def session(pid: int) -> int:
     """The session of a process; 0 if it has ended."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return int(fields[_SESSION]) if fields else 0
 
 
-def _stat(pid: int) -> list[bytes]:
+def stat(pid: int) -> list[bytes]:
+    """The fields of proc_pid_stat(5) from the state on; none if there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b") ")[2].split()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return file.readall().rpartition(b") ")[2].split()
     except OSError:
         return []
 
@@ -104,8 +105,9 @@ def children(pid: int) -> Iterator[int]:
     """The children of a process. The kernel lists them by thread."""
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children") as file:
-                yield from map(int, file.read().split())
+            path = f"/proc/{pid}/task/{thread}/children"
+            with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+                yield from map(int, file.readall().split())
 
 
 def below(pid: int) -> list[Process]:

@@ -36,6 +36,7 @@ from ..processes.orphans import Orphans
 from .code_requests import CodeRequests
 from .flow_control import FlowControl, Room
 from .link_protocol import AnyLink, LinkMaker
+from .meter import Meter
 from .outbox import Entry, Outbox
 from .pool.pool import Pool
 from .pulse import keep_pulse
@@ -80,6 +81,7 @@ class Supervisor:
         self._code: CodeRequests | None = None
         if settings.worker_jobs == "master":
             self._code = CodeRequests(self.link, self._next_seq)
+        self._meter = Meter(lambda: self.pool.inventory.slots)
         self.pool = self._make_pool(relays or Relays.standard())
         self._seq = self._store = 0
         self._next_flush: asyncio.Handle | None = None
@@ -110,6 +112,7 @@ class Supervisor:
             self._changed,
             self._code.folders if self._code is not None else None,
             self._environments,
+            self._meter,
         )
 
     async def run(self) -> None:
@@ -251,11 +254,12 @@ class Supervisor:
 
     def _pulse(self) -> None:
         self._orphans.sweep()
+        self._meter.tick()
         self._environments.tick()
 
     def _beat(self) -> None:
         if self.link.up:
-            self.link.send(Beat())
+            self.link.send(Beat(self._meter.newest))
 
 
 def _name(given: str) -> str:

@@ -9,6 +9,7 @@ from queue_manager.job.tags import given_tags
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
+from queue_manager.wire.usage import Usage
 
 from ...observe.run_line import errors_line
 
@@ -17,6 +18,7 @@ _SHOWN = 4
 """How many of the tasks that a worker runs are named."""
 
 _TENTHS_S = 60.0
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def status_lines(status: Status, runs: RunList, sessions: SessionList) -> Iterator[str]:
@@ -120,6 +122,8 @@ def session_lines(sessions: list[SessionStatus]) -> Iterator[str]:
         ).rstrip()
         if session.running:
             yield f"        runs {_running(session.running)}"
+        if session.usage is not None:
+            yield f"        uses {_uses(session.usage)}"
 
 
 def _shown_tags(sessions: list[SessionStatus]) -> list[list[str]]:
@@ -133,6 +137,28 @@ def _running(tasks: list[Running]) -> str:
     shown = [f"{one.run}/{one.task} for {_short(one.for_s)}" for one in tasks[:_SHOWN]]
     more = len(tasks) - _SHOWN
     return ", ".join([*shown, *([f"+{more:,} more"] if more > 0 else [])])
+
+
+def _uses(usage: Usage) -> str:
+    """Memory, processors, and the slot that takes most memory."""
+    limit_bytes, processors = usage.memory_limit_bytes, usage.processors
+    limit = f" of {size(limit_bytes)}" if limit_bytes is not None else ""
+    parts = [f"{size(usage.memory_bytes)}{limit}"]
+    if processors is not None:
+        most = usage.processors_limit
+        parts.append(f"{processors:.1f}{f' of {most:g}' if most is not None else ''} processors")
+    if usage.largest is not None:
+        runs = f" ({usage.largest.run}/{usage.largest.task})" * (usage.largest.task is not None)
+        parts.append(f"largest slot {size(usage.largest.memory_bytes)}{runs}")
+    return ", ".join(parts)
+
+
+def size(count: float) -> str:
+    """Bytes for people: `512 B`, `3.4 MiB`."""
+    place = 0
+    while count >= 1024 and place < len(_UNITS) - 1:
+        count, place = count / 1024, place + 1
+    return f"{count:.1f} {_UNITS[place]}" if place else f"{count:.0f} B"
 
 
 def _short(seconds: float) -> str:

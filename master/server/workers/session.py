@@ -8,6 +8,7 @@ from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import Hello
 from queue_manager.wire.records import FRAME_BYTES
 from queue_manager.wire.records import Lease as LeaseMessage
+from queue_manager.wire.usage import Usage
 
 from ...broker.leases.lease import Session
 from ...turn.steps import Step
@@ -22,7 +23,8 @@ class WorkerSession:
     sent: how many leases were given in this session. lacks_at: when it last said that it can't run
     a job (monotonic). complaint: what it said then, so that the log has it once. unread: bytes that
     were on their way to it at the last look. part: bytes of a message that had come by then. gone:
-    its connection has ended. coming: the step that stages that it has come.
+    its connection has ended. coming: the step that stages that it has come. usage: what it takes of
+    its machine, as it has said last.
     """
 
     peer: Peer
@@ -41,6 +43,7 @@ class WorkerSession:
     sent: int = 0
     gone: bool = False
     coming: Step | None = None
+    usage: Usage | None = None
 
     @property
     def name(self) -> str:

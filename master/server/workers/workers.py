@@ -190,6 +190,8 @@ class Workers:
                 size_bytes=report.size_bytes,
             )
             self._turn.post(step)
+        elif message.usage is not None:
+            worker.usage = message.usage
 
     def closed(self, worker: WorkerSession) -> None:
         """A worker's connection has ended."""

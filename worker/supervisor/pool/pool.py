@@ -22,6 +22,7 @@ from ...jobs.eligibility import Eligibility
 from ...jobs.job_environments import JobEnvironments
 from ...processes.orphans import Orphans
 from ..flow_control import FlowControl
+from ..meter import Meter
 from ..outbox import Outbox
 from ..slots.output import Relays
 from ..slots.slot_process import KillReason, SlotProcess
@@ -57,6 +58,7 @@ class Pool:
         on_change: is called when there are new outcomes, or room for more leases.
         fetched: code of jobs from the master; None: only the worker's own folder is used.
         environments: those that jobs ask for; None: they get none.
+        meter: knows whether memory ran out; None: nobody does.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class Pool:
         on_change: Callable[[], None],
         fetched: CodeFolders | None = None,
         environments: JobEnvironments | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.inventory = Inventory(outbox)
         self._folder, self._count, self._on_change = folder, count, on_change
         self._orphans, self._relays, self._flow = orphans, relays, flow
+        self._meter = meter
         self._eligibility = Eligibility(folder, fetched, self.code_came, environments)
         self._blame = Blame(self.inventory, self._eligibility)
         self._deadlines = Deadlines(self.inventory)
@@ -241,6 +245,8 @@ class Pool:
         self.inventory.slots.remove(slot)
         if slot.terminated and self.inventory.stopping:
             slot.kill_reason = WORKER_ENDS
+        if slot.killed and self._meter is not None:
+            slot.killed_why = self._meter.why_killed(slot)
         if not slot.leaving and not (slot.kill_reason and slot.kill_reason.lease is None):
             slot.deaths += 1
         self._blame.assign(slot)

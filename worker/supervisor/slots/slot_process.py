@@ -75,7 +75,8 @@ class SlotProcess:
     """One process that runs `work`, from its start to its end. Then another one replaces it.
 
     deaths: how many slots in its place died in a row without finishing a task. kill_reason: why it
-    is being killed. suspended_s: how long it has been suspended (SIGSTOP) so far.
+    is being killed. suspended_s: how long it has been suspended (SIGSTOP) so far. killed_why: why
+    somebody else has killed it, as the end of a line; empty: that is not known.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class SlotProcess:
         self.load = SlotLoad()
         self.kill_reason: KillReason | None = None
         self.suspended_s = 0.0
+        self.killed_why = ""
         self._state = State.WORKING
         self._broken_by = ""
         self.page = SharedPage.create()
@@ -138,6 +140,16 @@ class SlotProcess:
     def fit(self) -> bool:
         """Whether it may get another lease."""
         return self._state is State.WORKING and not self.kill_reason
+
+    @property
+    def task(self) -> tuple[int, int] | None:
+        """Run and number of the task that it runs; None: it runs none, or several at a time."""
+        if self.load.concurrency == 1:
+            for lease in self.held:
+                position = self.page.rows[lease.row].look().position
+                if position >= 0:
+                    return lease.given.run, lease.given.first + position
+        return None
 
     def evidence(self, lease: OpenLease, position: int) -> str:
         """The end of stderr. If one task runs at a time, it is that of this task alone."""
@@ -249,8 +261,16 @@ class SlotProcess:
     @property
     def terminated(self) -> bool:
         """Whether it has ended by a SIGTERM that was not ours."""
-        code = self._process.returncode
-        return code == -signal.SIGTERM and not (self.kill_reason or self.leaving)
+        return self._ended_by(signal.SIGTERM)
+
+    @property
+    def killed(self) -> bool:
+        """Whether it has ended by a SIGKILL that was not ours."""
+        return self._ended_by(signal.SIGKILL) and not self.broken
+
+    def _ended_by(self, number: signal.Signals) -> bool:
+        """Whether it has ended by a signal that was not ours."""
+        return self._process.returncode == -number and not (self.kill_reason or self.leaving)
 
     @property
     def broken(self) -> bool:
@@ -266,7 +286,7 @@ class SlotProcess:
         if code is None or code >= 0:
             return f"exit code {code}"
         try:
-            return f"killed by {signal.Signals(-code).name}"
+            return f"killed by {signal.Signals(-code).name}{self.killed_why}"
         except ValueError:
             return f"killed by signal {-code}"
 

@@ -14,6 +14,7 @@ from master.stock.sessions import StockSession
 from master.turn.steps import HeldSteps
 from queue_manager.wire.messages import AskSessions, Hello
 from queue_manager.wire.records import Running, RunOptions, RunStatus, SessionStatus
+from queue_manager.wire.usage import LargestSlot, Usage
 from tests.unit.master.desk import Desk
 
 SOON = 0.5
@@ -51,11 +52,11 @@ class Sources:
     def job_trouble(self, job: str) -> str:
         return ""
 
-    def worker(self, session: Session) -> None:
+    def worker(self, session: Session, usage: Usage | None = None) -> None:
         made = SimpleNamespace(
             session=session, name="host/6", since=time.monotonic() - 60.0,
             hello=Hello("worker", "host", 6, session.slots, "9.9"),
-            peer=SimpleNamespace(where="10.0.0.7:4321"),
+            peer=SimpleNamespace(where="10.0.0.7:4321"), usage=usage,
         )  # fmt: skip
         self._workers.append(made)
 
@@ -93,6 +94,15 @@ def test_a_worker_is_told_with_address_version_and_tags() -> None:
     assert (found.address, found.version) == ("10.0.0.7:4321", "9.9")
     assert (found.tags, found.running, found.held) == (["gpu", "ssd"], [], 0)
     assert 60.0 <= found.connected_s < 60.0 + SOON
+    assert found.usage is None
+
+
+def test_what_a_worker_takes_is_told_as_it_has_told_it() -> None:
+    desk = desk_now()
+    sources = Sources(desk)
+    usage = Usage(5, 10, 1.5, 2.0, LargestSlot(3, 1, 2))
+    sources.worker(desk.session(2), usage)
+    assert sources.session().usage == usage
 
 
 def test_each_slot_runs_the_first_open_task_of_its_lease_since_the_one_before_ended() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 import typing
@@ -39,6 +40,7 @@ from queue_manager.wire.records import (
     Released,
     RunQuota,
 )
+from queue_manager.wire.usage import LargestSlot, Usage
 
 VALUES: dict[Any, Any] = {
     int: 7,
@@ -112,7 +114,38 @@ def test_a_sender_may_leave_out_what_has_a_default_and_say_more_than_is_known() 
     assert decode_request(msgspec.msgpack.encode(["hello", "client", "h", 1])) == Hello(
         "client", "h", 1
     )
-    assert decode_request(msgspec.msgpack.encode(["beat", "something new"])) == Beat()
+    assert decode_request(msgspec.msgpack.encode(["beat", None, "something new"])) == Beat()
+    assert decode_request(msgspec.msgpack.encode(["beat"])) == Beat()
+
+
+def test_a_master_that_knows_no_usage_takes_a_beat_with_one() -> None:
+    class OldBeat(msgspec.Struct, array_like=True, tag="beat"):
+        pass
+
+    beat = encode(Beat(Usage(1, 2, 0.5, 1.0, LargestSlot(3, 4, 5))))
+    assert isinstance(msgspec.msgpack.decode(beat, type=OldBeat), OldBeat)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        [-1],
+        [2**62],
+        [1, -1],
+        [1, 1, -0.1],
+        [1, 1, math.nan],
+        [1, 1, math.inf],
+        [1, 1, 1.0, 1e300],
+        [1, 1, 1.0, 1.0, [2**62]],
+        [1, 1, 1.0, 1.0, [1, -1, 1]],
+        ["1"],
+        [],
+    ],
+    ids=repr,
+)
+def test_a_usage_that_makes_no_sense_is_no_message(usage: list[Any]) -> None:
+    with pytest.raises(ProtocolError):
+        decode_request(msgspec.msgpack.encode(["beat", usage]))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from master.cli.text.status_text import duration, status_lines
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
+from queue_manager.wire.usage import LargestSlot, Usage
 
 
 def run(number: int, args: list[str], **fields: Any) -> RunStatus:
@@ -171,9 +172,21 @@ def test_of_many_running_tasks_the_oldest_are_named() -> None:
     assert not table(session(running=tasks[:4]))[2].endswith("more")
 
 
+def test_what_a_worker_takes_stands_below_it() -> None:
+    usage = Usage(1_288_490_189, 4 * 1024**3, 1.7, 2.0, LargestSlot(810 * 1024**2, 3, 12))
+    *_, line = table(session(usage=usage))
+    wanted = "uses 1.2 GiB of 4.0 GiB, 1.7 of 2 processors, largest slot 810.0 MiB (3/12)"
+    assert line == f"        {wanted}"
+    assert f"`{wanted}`" in DOCUMENTED.read_text()
+    *_, line = table(session(usage=Usage(512, largest=LargestSlot(512))))
+    assert line == "        uses 512 B, largest slot 512 B"
+
+
 def test_with_usual_values_no_line_of_a_session_is_longer_than_120() -> None:
     tasks = [Running(1_234, 1_234_567, 59.9)] * 9
-    usual = session(name="host-17.example/12345", tags=["bigmem", "gpu"], running=tasks)
+    usage = Usage(10**11, 10**12, 100.0, 128.0, LargestSlot(10**11, 1_234, 1_234_567))
+    tags = ["bigmem", "gpu"]
+    usual = session(name="host-17.example/12345", tags=tags, running=tasks, usage=usage)
     assert max(map(len, table(usual))) <= 120
 
 

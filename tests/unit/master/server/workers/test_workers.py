@@ -24,6 +24,7 @@ from queue_manager.wire.records import (
     Released,
     RunOptions,
 )
+from queue_manager.wire.usage import Usage
 from tests.unit.master.conftest import FakePeer, World, block
 
 ONE = codec.encode_batch([1])
@@ -266,6 +267,18 @@ def test_a_silent_worker_is_given_up_and_one_that_beats_is_not(play: Any) -> Non
         await world.later(SILENT_S * 0.6)
         world.workers.tick(world.loop.time())
         assert (quiet.closed, beating.closed) == (True, False)
+
+    play(scene)
+
+
+def test_the_newest_usage_of_a_worker_is_kept_until_its_session_ends(play: Any) -> None:
+    async def scene(world: World) -> None:
+        (_, first), (_, other) = world.worker(), world.worker()
+        await world.turns()
+        for usage in (Usage(5), Usage(7), None):
+            world.workers.message(first, Beat(usage))
+        assert (first.usage, other.usage) == (Usage(7), None)
+        assert not world.turn.is_waiting  # nothing of it goes to the store
 
     play(scene)
 
