@@ -23,9 +23,11 @@ from queue_manager.wire.metrics import (
     RunMetrics,
     SlotMetrics,
     StoreMetrics,
+    UsageMetrics,
 )
 
 from ..broker.runs.run import Run
+from ..changes import QUEUE_RUN
 from ..reads import RunsEnded, StoreSize
 from ..tally import histogram
 from ..tally.labels import Labels
@@ -93,6 +95,8 @@ class MetricsBuilder:
             runner_deaths=sources.runner_deaths(),
             schedules_skipped=sources.schedules_skipped(),
             is_writable=not turn.trouble,
+            without_worker=self._without_worker(),
+            usage=_usage(self._sources.workers()),
         )
 
     def _count_ended(self) -> None:
@@ -140,6 +144,23 @@ class MetricsBuilder:
             if run.active or state != run.state:
                 counts[label, state] += 1
         return [RunMetrics(*of, runs) for of, runs in sorted(counts.items()) if runs > 0]
+
+    def _without_worker(self) -> int:
+        """Tasks that wait for tags that no worker has, of those that are not about to stop.
+
+        Standard-library clients run the tasks of the queue run whatever its job needs.
+        """
+        there = {one.session.tags for one in self._sources.workers() if not one.draining}
+        stock = any(True for _ in self._sources.stock())
+        return sum(
+            run.waiting
+            for run in self._turn.broker.runs.values()
+            if run.active
+            and run.waiting > 0
+            and (needs := run.options.needs)
+            and not any(tags.issuperset(needs) for tags in there)
+            and not (stock and run.id == QUEUE_RUN)
+        )
 
     # --- sessions and slots ---
 
@@ -200,6 +221,19 @@ def _job(label: str, tally: Tally, states: Counter[str], oldest_s: float | None)
 
 def _as_sent(counted: histogram.Histogram) -> Histogram:
     return Histogram(list(counted.bounds), list(counted.counts), counted.sum_s)
+
+
+def _usage(workers: Iterable[WorkerSession]) -> UsageMetrics:
+    """What workers take together. Several on one machine have the same limit, so it has no sum."""
+    told = [worker.usage for worker in workers if worker.usage is not None]
+    return UsageMetrics(
+        sum(one.memory_bytes for one in told),
+        sum(one.processors or 0.0 for one in told),
+        max(
+            (one.memory_bytes / limit for one in told if (limit := one.memory_limit_bytes)),
+            default=0.0,
+        ),
+    )
 
 
 def _state_of(worker: WorkerSession) -> str:

@@ -83,6 +83,18 @@ class ProcessMetrics(msgspec.Struct, frozen=True):
     most_fds: int | None = None
 
 
+class UsageMetrics(msgspec.Struct, frozen=True):
+    """What all workers take together, as far as they tell.
+
+    fullest: the largest part of its limit of memory that one of them takes, 0 to 1 or a little
+    more.
+    """
+
+    memory_bytes: int = 0
+    processors: float = 0.0
+    fullest: float = 0.0
+
+
 class MasterMetrics(msgspec.Struct, frozen=True):
     """All that a master counts and measures.
 
@@ -91,6 +103,7 @@ class MasterMetrics(msgspec.Struct, frozen=True):
     others are connected. loop: by how much its loop was late, once a second. refused: outcomes of
     old leases. runner_deaths: processes of runners that ended before their run. schedules_skipped:
     slots of schedules that were left out. is_writable: whether the store can be written.
+    without_worker: tasks that wait for tags that no worker has. usage: what workers take.
     """
 
     version: str
@@ -107,3 +120,5 @@ class MasterMetrics(msgspec.Struct, frozen=True):
     runner_deaths: int = 0
     schedules_skipped: int = 0
     is_writable: bool = True
+    without_worker: int = 0
+    usage: UsageMetrics = UsageMetrics()

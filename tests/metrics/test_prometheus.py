@@ -51,6 +51,33 @@ def test_a_run_is_seen_from_its_first_task_to_its_last(web: Web, prometheus: Pro
     eventually(lambda: prometheus.query(no_worker) == [])
 
 
+def test_tasks_that_wait_for_a_tag_that_no_worker_has_are_seen(
+    web: Web, prometheus: Prometheus
+) -> None:
+    alert = 'ALERTS{alertname="QuartermasterNoTag"}'
+    web.master.worker(WORKER_TAGS="eu")
+    options = "\nfrom queue_manager import Options\nOPTIONS = Options(needs={'gpu'})\n"
+    square = (web.master.jobs / "square.py").read_text()
+    (web.master.jobs / "tagged.py").write_text(square + options)
+    run = web.master.submit("tagged", "count=30")
+    eventually(lambda: prometheus.value("quartermaster_tasks_without_worker") == 30)
+    ((labels, _),) = eventually(lambda: prometheus.query(alert))
+    assert (labels["alertstate"], labels["severity"]) == ("pending", "warning")
+    assert prometheus.query('ALERTS{alertname="QuartermasterNoWorker"}') == []
+    web.master.worker(WORKER_TAGS="gpu")
+    web.master.ended_tasks(run, 30)
+    eventually(lambda: prometheus.query(alert) == [])
+    assert prometheus.value("quartermaster_tasks_without_worker") == 0
+
+
+def test_what_workers_take_is_seen(web: Web, prometheus: Prometheus) -> None:
+    web.master.worker()
+    eventually(lambda: (prometheus.value("quartermaster_workers_memory_bytes") or 0) > 10e6)
+    fullest = prometheus.value("quartermaster_workers_memory_fullest_ratio")
+    assert fullest is not None
+    assert 0 < fullest < 1
+
+
 def test_each_query_of_the_dashboard_gives_data(web: Web, prometheus: Prometheus) -> None:
     """A name that no metric has gives nothing, and so does a label that is not there."""
     web.master.worker()

@@ -117,6 +117,17 @@ def _runs_and_sessions(now: MasterMetrics) -> Iterator[Metric]:
         else:
             slots.add_metric([slot.state], slot.slots)
     yield from (runs, sessions, slots, tagged)
+    yield _gauge(
+        "tasks_without_worker", "Tasks that wait for tags that no worker has.", now.without_worker
+    )
+    use = now.usage
+    yield _gauge("workers_memory_bytes", "Memory that all workers take.", use.memory_bytes)
+    yield _gauge(
+        "workers_memory_fullest_ratio",
+        "The largest part of its limit of memory that a worker takes.",
+        use.fullest,
+    )
+    yield _gauge("workers_processors", "Processors that all workers use.", use.processors)
 
 
 def _store(now: MasterMetrics) -> Iterator[Metric]:

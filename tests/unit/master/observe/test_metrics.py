@@ -16,8 +16,9 @@ from master.reads import StoreSize
 from master.tally.histogram import WORK_BOUNDS_S, Histogram
 from queue_manager.errors import StoreError
 from queue_manager.wire.messages import Hello, Metrics, decode_reply, encode
-from queue_manager.wire.metrics import JobMetrics, MasterMetrics
+from queue_manager.wire.metrics import JobMetrics, MasterMetrics, UsageMetrics
 from queue_manager.wire.records import GroupLimit, RunOptions
+from queue_manager.wire.usage import Usage
 from tests.unit.master.desk import Desk
 
 
@@ -65,8 +66,8 @@ class Sources:
     def schedules_skipped(self) -> int:
         return 4
 
-    def worker(self, session: Session, draining: bool = False) -> None:
-        self.there.append(SimpleNamespace(session=session, draining=draining))
+    def worker(self, session: Session, draining: bool = False, usage: Usage | None = None) -> None:
+        self.there.append(SimpleNamespace(session=session, draining=draining, usage=usage))
 
     def now(self) -> MasterMetrics:
         """As it comes at the other end of the wire."""
@@ -237,6 +238,39 @@ def test_slots_are_told_by_state_of_all_workers_and_of_each_tag(desk: Desk) -> N
         ("gpu", "draining"): 1,
     }
     assert now.sessions["worker"] == {"busy": 1, "idle": 1, "draining": 1}
+
+
+def test_tasks_without_a_worker_are_those_whose_tags_none_has(desk: Desk) -> None:
+    sources = Sources(desk)
+    desk.submit(9)  # of a run that needs no tags
+    for needs, count in ((["gpu"], 5), (["gpu", "eu"], 3), (["eu"], 2)):
+        desk.submit(count, desk.new_run(needs=needs))
+    assert sources.now().without_worker == 10
+    sources.worker(desk.session(tags=frozenset({"eu", "ssd"})))
+    sources.worker(desk.session(tags=frozenset({"gpu"})), draining=True)
+    assert sources.now().without_worker == 8
+    sources.worker(desk.session(tags=frozenset({"gpu"})))
+    assert sources.now().without_worker == 3
+    sources.worker(desk.session(tags=frozenset({"gpu", "eu"})))
+    assert sources.now().without_worker == 0
+
+
+def test_tasks_of_the_queue_run_have_a_worker_where_a_stock_client_is_connected() -> None:
+    desk = desk_now()
+    sources, queue = Sources(desk), desk.broker.runs[0]
+    queue.options = RunOptions(needs=["gpu"])
+    desk.submit(4, queue)
+    assert sources.now().without_worker == 4
+    sources.clients.append(SimpleNamespace())
+    assert sources.now().without_worker == 0
+
+
+def test_what_workers_take_is_summed_up_and_the_fullest_is_told(desk: Desk) -> None:
+    sources = Sources(desk)
+    assert sources.now().usage == UsageMetrics()
+    for usage in (Usage(30, 100, 1.5), Usage(80, 100), Usage(7), None):
+        sources.worker(desk.session(), usage=usage)
+    assert sources.now().usage == UsageMetrics(117, 1.5, 0.8)
 
 
 def test_leases_that_wait_behind_others_take_no_slot(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from queue_manager.wire.metrics import (
     RunMetrics,
     SlotMetrics,
     StoreMetrics,
+    UsageMetrics,
 )
 
 PAGE = Path(__file__).parents[5] / "docs" / "metrics.md"
@@ -47,6 +48,8 @@ NOW = MasterMetrics(
     refused=4,
     runner_deaths=5,
     schedules_skipped=6,
+    without_worker=11,
+    usage=UsageMetrics(5_000, 1.75, 0.5),
 )
 
 
@@ -94,6 +97,12 @@ def test_runs_sessions_and_slots_are_told() -> None:
     assert value("sessions", role="client", state="connected") == 2
     assert value("slots", state="busy") == 3
     assert value("tagged_slots", tag="gpu", state="busy") == 2
+
+
+def test_what_workers_take_and_what_has_no_worker_is_told() -> None:
+    assert value("tasks_without_worker") == 11
+    names = ("memory_bytes", "memory_fullest_ratio", "processors")
+    assert [value(f"workers_{name}") for name in names] == [5_000, 0.5, 1.75]
 
 
 def test_the_master_its_store_and_its_process_are_told() -> None:
