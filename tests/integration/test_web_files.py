@@ -114,6 +114,6 @@ def open_below(pid: int, folder: Path) -> list[str]:
     """What a process has open there."""
     links = []
     for one in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
             links.append(os.readlink(f"/proc/{pid}/fd/{one}"))
     return [link for link in links if link.startswith(str(folder))]
