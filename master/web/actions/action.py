@@ -22,9 +22,13 @@ class FieldError(QueueError):
 
 
 class Fields:
-    """What was typed into a form, or the query of a link that fills one in."""
+    """What was typed into a form, or the query of a link that fills one in.
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+    typed: a person has typed it, no program has sent it.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = (), *, typed: bool = False) -> None:
+        self.typed = typed
         self._texts: dict[str, list[str]] = {}
         for name, text in pairs:
             self._texts.setdefault(name, []).append(text)

@@ -99,7 +99,7 @@ class Acts:
     async def _posted(self, action: Action, request: Request) -> Response:
         form = await form_of(request, self._cookies)
         pairs = [(name, text) for name, text in form.multi_items() if isinstance(text, str)]
-        fields = Fields((name, text) for name, text in pairs if name != FIELD)
+        fields = Fields(((name, text) for name, text in pairs if name != FIELD), typed=True)
         try:
             outcome = await self._carried_out(action, request, fields)
         except (FieldError, RefusedError) as error:

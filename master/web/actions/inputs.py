@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ LINES = "args"
 """More arguments: a text `name=value` each."""
 
 _CHOICES = re.compile(r"one of ([\w.+-]+(?:, [\w.+-]+)*)")
+_NAME = r"[^\W\d]\w*="
+_BARE, _IN_TWO, _IN_ONE = r"""[^\s"'\\$`]*""", r"""[^"\\$`]*""", "[^']*"
+_WORD = rf"""(?:{_NAME}(?:"{_IN_TWO}"|'{_IN_ONE}'|{_BARE})|"{_NAME}{_IN_TWO}"|'{_NAME}{_IN_ONE}')"""
+_COMMAND = re.compile(rf"\s*{_WORD}(?:\s+{_WORD})*\s*")
 _NAMED = re.compile(r"\barguments? '([^']+)'")
 _ABOUT_KEY = re.compile(r"\bthe key (?:'|\"|takes)")
 _ABOUT_AFTER = re.compile(r"\b(?:to be|can be|be) after\b|\bsay after which\b")
@@ -71,17 +76,30 @@ def args_of(fields: Fields) -> list[str]:
         for name in fields.names
         if name.startswith(ARG) and (text := fields.text(name).replace("\r\n", "\n"))
     ]
-    return given + list(lines_of(fields.texts(LINES)))
+    return given + list(lines_of(fields))
 
 
-def lines_of(texts: list[str]) -> Iterator[str]:
+def lines_of(fields: Fields) -> Iterator[str]:
     """The arguments of the field for more of them.
 
-    A form has one text with a line for each argument, a program one text for each.
+    A form has one text with a line for each argument, or for some as a command has them. A program
+    has one text for each.
     """
+    texts = fields.texts(LINES)
     for text in texts:
         parts = text.splitlines() if len(texts) == 1 else [text]
-        yield from (part for part in parts if part.strip())
+        for part in parts:
+            if part.strip():
+                yield from _words_of(part) if fields.typed else [part]
+
+
+def _words_of(line: str) -> list[str]:
+    """The arguments of one line: of a command's, or the line itself.
+
+    A line is a command's if each of its words is `name=value`, with quotation marks around all of
+    the word or all of the value. So JSON, a path with a backslash and a text of some words stay.
+    """
+    return shlex.split(line) if _COMMAND.fullmatch(line) else [line]
 
 
 def field_of(line: str, arguments: Iterable[ArgumentInfo]) -> str:

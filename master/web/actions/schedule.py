@@ -66,7 +66,7 @@ def spec_of(fields: Fields) -> ScheduleSpec:
     for name, what in (("name", "nightly"), ("expression", "0 3 * * *"), ("job", "square")):
         if not texts[name]:
             raise FieldError(name, f"it must be given, such as {what}")
-    args = [_text(LINES, arg, 0) for arg in lines_of(fields.texts(LINES))]
+    args = [_text(LINES, arg, 0) for arg in lines_of(fields)]
     if len(args) > ARGS:
         raise FieldError(LINES, f"there are {len(args):,} arguments, and may be {ARGS:,}")
     chosen: dict[str, Any] = {name: _chosen(name, fields.text(name)) for name in _CHOICES}

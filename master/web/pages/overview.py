@@ -16,6 +16,11 @@ _ACTIVE = 12
 """How many runs that go on, and how many that have ended, are shown."""
 
 _WORKERS = 50
+NO_WORKER = (
+    "no worker is connected: docker compose up --detach --scale worker=8, or python -m worker"
+)
+"""What the master says of each run that any worker could run. The page says it once."""
+
 _ENDED = ("done", "failed", "cancelled", "pruned")
 
 
@@ -36,6 +41,7 @@ async def load(asked: Asked) -> View:
         "status": status,
         "why": [*status.why, *status.schedules],
         "stuck": [run for run in moving if run.why],
+        "for_workers": [run.run for run in moving if run.why == [NO_WORKER]],
         "numbers": _numbers(now, workers, await dead_in(asked, "hour")),
         "rate": rates.of(ALL),
         "span": span,

@@ -21,6 +21,17 @@ function localise(root) {
     const form = { clock, day }[time.dataset.form] ?? whole;
     time.textContent = at.toLocaleString(document.documentElement.lang, form);
   }
+  for (const marks of root.querySelectorAll(".xs")) label_once(marks);
+}
+
+// Two marks of a chart may be in one minute, or on one day.
+function label_once(marks) {
+  let before = "";
+  for (const time of marks.querySelectorAll("time")) {
+    const said = time.textContent;
+    if (said === before) time.textContent = "";
+    before = said;
+  }
 }
 
 // The element that has the keyboard is found again by what it is: which of those with its id, link

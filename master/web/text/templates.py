@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import jinja2
 
 from queue_manager.terminal import harmless
 
-from .language import catalogs, chosen
+from .language import ENGLISH, catalogs, chosen
+from .lines import Lines
 from .plot import plot
 from .words import clock, duration, moment, number, size
 
@@ -23,7 +24,8 @@ class Templates:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._environments = {
-            language: _environment(folder, catalog) for language, catalog in catalogs().items()
+            language: _environment(folder, catalog, language)
+            for language, catalog in catalogs().items()
         }
         self.languages = set(self._environments)
 
@@ -37,7 +39,7 @@ class Templates:
         return template.render(view, language=language)
 
 
-def _environment(folder: Path, catalog: Any) -> jinja2.Environment:
+def _environment(folder: Path, catalog: Any, language: str) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -58,7 +60,16 @@ def _environment(folder: Path, catalog: Any) -> jinja2.Environment:
         "plot": plot,
         "harmless": harmless,
     }
+    environment.filters |= _of_lines(catalog, language)
     return environment
+
+
+def _of_lines(catalog: Any, language: str) -> dict[str, Callable[[str], str]]:
+    """The filters for what the master says: it speaks English."""
+    if language == ENGLISH:
+        return dict.fromkeys(("said", "failed", "piece"), str)
+    lines = Lines(catalog.gettext)
+    return {"said": lines.said, "failed": lines.failed, "piece": lines.piece}
 
 
 def _swapped(function: Any, translate: Any, value: Any) -> str:

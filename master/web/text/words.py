@@ -76,12 +76,14 @@ def moment(at: float | None) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, said, said)
 
 
-def clock(at: float, length_s: float) -> Markup:
+def clock(at: float, length_s: float, *, empty: bool = False) -> Markup:
     """A moment of a chart, in UTC; live.js puts it into the time of the browser.
 
-    at: UTC epoch in seconds. length_s: how long the chart is: days have no hours.
+    at: UTC epoch in seconds. length_s: how long the chart is: days have no hours. empty: without a
+    text, which is that of the moment before.
     """
     when = datetime.datetime.fromtimestamp(at, datetime.UTC)
     iso, form = when.strftime("%Y-%m-%dT%H:%M:%SZ"), "day" if length_s > 2 * _DAY_S else "clock"
     said = when.strftime("%m-%d" if form == "day" else "%H:%M")
-    return Markup('<time datetime="{}" data-form="{}">{}</time>').format(iso, form, said)
+    text = "" if empty else said
+    return Markup('<time datetime="{}" data-form="{}">{}</time>').format(iso, form, text)

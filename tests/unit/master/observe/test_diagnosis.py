@@ -25,9 +25,15 @@ from master.observe.diagnosis import (
 from master.processes.runner import Runner, RunnerState
 from master.runner.crash import BAD_ARGUMENTS
 from master.stock.sessions import Round, StockSession, Taken
+from master.web.pages.overview import NO_WORKER
+from master.web.text.language import catalogs
+from master.web.text.lines import Lines
 from queue_manager.job.tags import split_tags
 from queue_manager.wire.messages import LEVEL
 from queue_manager.wire.records import GroupLimit, RunOptions
+
+CHINESE = Lines(catalogs()["zh"].gettext)
+"""Each reason has words there: one that is new needs them in master/web/text/known_lines.py."""
 
 
 class Rig:
@@ -106,7 +112,10 @@ class Rig:
         self.waits.tick(self.now)
         if not self.waits.lasts(run, self.now):
             return []
-        return [reason.text for reason in self.diagnosis.of(run)]
+        reasons = self.diagnosis.of(run)
+        ours = [reason.text for reason in reasons if reason.kind != "code"]
+        assert [text for text in ours if CHINESE.said(text) == text] == []
+        return [reason.text for reason in reasons]
 
 
 @pytest.fixture
@@ -156,6 +165,7 @@ def test_a_run_without_open_tasks_waits_for_nothing(rig: Rig) -> None:
 
 def test_no_worker(rig: Rig) -> None:
     (line,) = rig.why(rig.run())
+    assert line == NO_WORKER
     assert line.startswith("no worker is connected: docker compose up")
     assert "python -m worker" in line
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from master.web.actions.action import Fields
@@ -44,6 +46,38 @@ def test_a_text_with_lines_keeps_them() -> None:
 def test_more_arguments_are_lines_of_a_form_or_texts_of_a_program() -> None:
     assert args_of(Fields([("args", "a=1\r\n\r\nb=2 3\r\n")])) == ["a=1", "b=2 3"]
     assert args_of(Fields([("args", "a=1\n2"), ("args", "b=2")])) == ["a=1\n2", "b=2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "args"),
+    [
+        ("count=20 power=3", ["count=20", "power=3"]),
+        (" count=20  'text=some words' ", ["count=20", "text=some words"]),
+        ('text="some words" count=', ["text=some words", "count="]),
+        ("text='a=1 b=2'", ["text=a=1 b=2"]),
+        ("text=some words", ["text=some words"]),
+        ("text=some words count=20", ["text=some words count=20"]),
+        ('hosts=["a", "b"]', ['hosts=["a", "b"]']),
+        ('hosts=["a","b"]', ['hosts=["a","b"]']),
+        ("path=C:\\new count=1", ["path=C:\\new count=1"]),
+        ("text=it's", ["text=it's"]),
+        ("text='never closed count=1", ["text='never closed count=1"]),
+        ("out=/shared/{slot:%Y-%m-%d %H}", ["out=/shared/{slot:%Y-%m-%d %H}"]),
+        ("count", ["count"]),
+    ],
+)
+def test_a_line_that_is_copied_from_a_command_is_split_as_a_shell_does(
+    line: str, args: list[str]
+) -> None:
+    assert args_of(Fields([("args", f"a=1\r\n{line}")], typed=True)) == ["a=1", *args]
+    assert args_of(Fields([("args", line)])) == [line], "a program has sent it"
+
+
+def test_a_long_line_takes_no_time() -> None:
+    for line in ("a=1 " * 200_000 + "'", "a" * 800_000, "a='" * 200_000, "'a=" * 200_000):
+        began = time.monotonic()
+        assert args_of(Fields([("args", line)], typed=True)) == [line]
+        assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(
