@@ -46,7 +46,8 @@ async def serve(
     service = Service(settings, authkey, listening)
     service.runners.on_finished.append(lambda run: _close(run, settings))
     service.start()
-    pages = WebProcess(settings, service.client_environment, service.server.keys_told)
+    reach, keys = service.client_environment, service.server.keys_told
+    pages = WebProcess(settings, reach, keys, lambda: service.turn.wall)
     pages.start()
     if workers_gone:
         service.broker.await_known_workers(service.store.workers, 0.0)

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 
@@ -45,11 +45,18 @@ class WebProcess:
     """The web process of a master. `start` in a running loop, then `stop`.
 
     reach: the variables by which a child reaches the master, its key among them. keys_told: the
-    keys that are made of the authkey (`handshake.told`), or empty.
+    keys that are made of the authkey (`handshake.told`), or empty. wall: the master's time, UTC
+    epoch in seconds, counted on by the monotonic clock.
     """
 
-    def __init__(self, settings: Settings, reach: Mapping[str, str], keys_told: str) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        reach: Mapping[str, str],
+        keys_told: str,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._wall = settings, wall
         self._environment = without_key({**os.environ, **reach})
         self._authkey, self._keys_told = reach["QUEUE_AUTHKEY"], keys_told
         self._socket: socket.socket | None = None
@@ -137,6 +144,7 @@ class WebProcess:
         assert self._socket is not None  # `start` has made it
         told = {"socket": self._socket.fileno(), "authkey": self._authkey, **asdict(tokens)}
         told |= {"keys_told": self._keys_told, "ended": str(ended_path(self._settings))}
+        told["wall_behind"] = self._wall() - time.monotonic()  # that clock is the whole machine's
         return json.dumps(told).encode()
 
     async def _end(self) -> None:

@@ -6,12 +6,16 @@ than the queue, whatever comes by HTTP.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import resource
 import socket
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +28,7 @@ from queue_manager.wire import handshake
 from .access.ended import Ended
 from .access.tokens import Tokens
 from .app import make_app
+from .handshakes import Handshakes, context_of
 from .link.master import Master
 from .visits import Crowd
 
@@ -54,17 +59,37 @@ def main() -> None:
     if told["keys_told"]:
         handshake.learn(authkey, told["keys_told"])
     tokens, ended = Tokens(told["read"], told["act"]), Ended(Path(told["ended"]))
-    app = make_app(settings, Master(settings, authkey), tokens, ended)
+    now = partial(_now, told["wall_behind"])
+    app = make_app(settings, Master(settings, authkey, now), tokens, ended, now)
     sock = socket.socket(fileno=told["socket"])
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
-    uvicorn.Server(_config(app, settings, crowd)).run(sockets=[sock])
+    uvicorn.Server(_config(app, _maker(settings, crowd))).run(sockets=[sock])
 
 
-def _config(app: Any, settings: Settings, crowd: Crowd) -> uvicorn.Config:
+def _now(wall_behind: float) -> float:
+    """The master's time: as the machine's clock was at its start, and counted on from there.
+
+    So all pages and the master mean the same by a time, and setting the clock ends no cookie.
+    """
+    return time.monotonic() + wall_behind
+
+
+def _maker(settings: Settings, crowd: Crowd) -> Callable[..., asyncio.Protocol]:
+    """What makes connections. It encrypts them by itself: uvicorn would count no handshakes."""
+    certificate, key = settings.http_tls_cert, settings.http_tls_key
+    if certificate is None or key is None:
+        return crowd.make
+    try:
+        return Handshakes(crowd, context_of(certificate, key)).make
+    except OSError as error:
+        sys.exit(f"no pages: HTTP_TLS_CERT={certificate}, HTTP_TLS_KEY={key}: {error}")
+
+
+def _config(app: Any, make: Callable[..., asyncio.Protocol]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=cast(Any, crowd.make),  # a class, or what makes its objects
+        http=cast(Any, make),  # a class, or what makes its objects
         backlog=_AT_ONCE,
         ws="none",
         lifespan="on",
@@ -75,8 +100,6 @@ def _config(app: Any, settings: Settings, crowd: Crowd) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_END_S,
         h11_max_incomplete_event_size=_HEADER_BYTES,
-        ssl_certfile=settings.http_tls_cert,
-        ssl_keyfile=settings.http_tls_key,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -74,14 +75,18 @@ ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET, SUBMIT, ADD, PAUSE, RESUME
 
 
 def make_app(
-    settings: Settings, master: Master, tokens: Tokens, ended: Ended | None = None
+    settings: Settings,
+    master: Master,
+    tokens: Tokens,
+    ended: Ended | None = None,
+    now: Callable[[], float] = time.time,
 ) -> ASGIApp:
     """The application for a master, with everything that it passes on the way.
 
-    ended: the visits that have ended by a log-out.
+    ended: the visits that have ended by a log-out. now: the master's time, UTC epoch in seconds.
     """
-    cookies, hub = Cookies(tokens, ended), Hub()
-    desk = Desk(master, Recent(master), Rates(), settings)
+    cookies, hub = Cookies(tokens, ended, now), Hub()
+    desk = Desk(master, Recent(master), Rates(wall=now), settings, now)
     shows = Shows(desk, Templates(), cookies, hub, PAGES)
     login = Login(tokens, cookies, shows.html)
     routes = [

@@ -10,7 +10,7 @@ import asyncio
 import errno
 import logging
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -24,17 +24,35 @@ _NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 log = logging.getLogger("quartermaster.web")
 
 
+class Waiting(Protocol):
+    """A connection with no whole request."""
+
+    def end(self) -> None:
+        """End the connection at once."""
+
+
 class Crowd:
     """All connections. most: how many there may be. request_s: how long each has for a request."""
 
     def __init__(self, most: int, request_s: float = REQUEST_S) -> None:
         self.most, self.request_s = most, request_s
-        self.waiting: dict[Visit, None] = {}
+        self.waiting: dict[Waiting, None] = {}
         """Those with no whole request; the one that has waited longest is the first."""
+
+        self.shaking: set[Waiting] = set()
+        """Those in a handshake, which uvicorn does not know yet."""
 
     def make(self, **told: Any) -> Visit:
         """One connection, as uvicorn asks for it."""
         return Visit(self, **told)
+
+    def make_room(self, comer: Waiting, known: int) -> None:
+        """Where there are too many, the one that has waited longest ends; if none waits, the comer.
+
+        known: how many uvicorn knows, with the comer if it does.
+        """
+        if known + len(self.shaking) > self.most:
+            next(iter(self.waiting), comer).end()
 
 
 class Visit(H11Protocol):
@@ -46,11 +64,9 @@ class Visit(H11Protocol):
         self._due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Where there are too many, the one that has waited longest ends; if none waits, this."""
+        """Make room, and wait for a request."""
         super().connection_made(transport)
-        if len(self.connections) > self._crowd.most:
-            longest = next(iter(self._crowd.waiting), self)
-            longest.end()
+        self._crowd.make_room(self, len(self.connections))
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import ssl
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +44,19 @@ class Web:
     @property
     def port(self) -> int:
         """Where they are."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def address(self) -> str:
+        """Where they are, as `http://127.0.0.1:8080`."""
         path = self._folder / "address"
         eventually(path.exists, what="the address of the pages")
-        return int(path.read_text().strip().rpartition(":")[2])
+        return path.read_text().strip()
 
     @property
     def link(self) -> str:
         """The link that may act."""
-        return f"http://127.0.0.1:{self.port}/?token={self.act}"
+        return f"{self.address}/?token={self.act}"
 
     def pids(self) -> list[int]:
         """The web process, when it is there."""
@@ -57,7 +64,7 @@ class Web:
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """One request, with these headers alone."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection = self._connection()
         with contextlib.closing(connection):
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -65,6 +72,14 @@ class Web:
             return Answer(
                 answer.status, {name.title(): text for name, text in answer.getheaders()}, text
             )
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.address.startswith("http:"):
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        anyone = ssl.create_default_context()
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        of = {"timeout": PATIENCE_S, "context": anyone}
+        return http.client.HTTPSConnection("127.0.0.1", self.port, **of)  # type: ignore[arg-type]
 
     def get(self, path: str, token: str | None = None, **headers: str) -> Answer:
         """token: shown in a header; None is the one for looking."""
@@ -88,3 +103,15 @@ class Web:
         answer = self.get(path, token="", Cookie=self.cookie(self.read))
         assert answer.code == 200, answer
         return answer.text
+
+
+def certificate(folder: Path) -> dict[str, str]:
+    """The settings of encrypted pages, with a certificate that nobody has signed."""
+    made = {"HTTP_TLS_CERT": str(folder / "cert.pem"), "HTTP_TLS_KEY": str(folder / "key.pem")}
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-subj", "/CN=pages", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
+         "-keyout", made["HTTP_TLS_KEY"], "-out", made["HTTP_TLS_CERT"]],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return made

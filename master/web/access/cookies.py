@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .cookie_header import set_cookie, value_of
@@ -19,6 +21,10 @@ from .tokens import Right, Tokens, is_same
 
 LASTS_S = {Right.READ: 30 * 86_400, Right.ACT: 12 * 3_600}
 """How long a cookie is good, by its right."""
+
+KEPT_S = 2 * 86_400
+"""So much longer a browser keeps a cookie: its clock may be set while it has one. It is of no use
+then, for a cookie says its end itself."""
 
 _NAMES = {"read": Right.READ, "act": Right.ACT}
 
@@ -42,12 +48,18 @@ class Visitor:
 class Cookies:
     """Makes and reads the cookies of one installation.
 
-    ended: the visits that have ended. name: of the cookie. Cookies do not know ports, so two
-    installations on one host need two names.
+    ended: the visits that have ended. now: the time by which they end, UTC epoch in seconds. name:
+    of the cookie. Cookies do not know ports, so two installations on one host need two names.
     """
 
-    def __init__(self, tokens: Tokens, ended: Ended | None = None) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        ended: Ended | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._tokens = tokens
+        self.now = now
         self._ended = ended or Ended()
         self.name = f"quartermaster-{hashlib.sha256(tokens.read.encode()).hexdigest()[:8]}"
 
@@ -59,7 +71,8 @@ class Cookies:
 
     def header(self, right: Right, now: float, secure: bool) -> str:
         """The Set-Cookie header. secure: the browser sends it over encrypted connections only."""
-        return set_cookie(self.name, self.make(right, now), LASTS_S[right], secure)
+        kept_s = LASTS_S[right] + KEPT_S
+        return set_cookie(self.name, self.make(right, now), kept_s, secure)
 
     def gone(self) -> str:
         """The Set-Cookie header that removes it."""

@@ -6,7 +6,6 @@ Behind the gate, `request.state.visitor` says who it is.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -99,7 +98,7 @@ class Gate:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and request.url.path.startswith(_PROGRAMS):
             return Visitor(self._tokens.right_of(token.strip()), "", address)
-        right, value = self._cookies.read(request.headers.get("cookie", ""), time.time())
+        right, value = self._cookies.read(request.headers.get("cookie", ""), self._cookies.now())
         return Visitor(right, value if right else "", address)
 
     def _with_cookie(self, request: HTTPConnection) -> Response:
@@ -114,7 +113,7 @@ class Gate:
     def admit(self, request: HTTPConnection, right: Right, to: str) -> Response:
         """Give a cookie, and lead on to a path of ours."""
         secure = request.url.scheme == "https"
-        header = self._cookies.header(right, time.time(), secure)
+        header = self._cookies.header(right, self._cookies.now(), secure)
         return RedirectResponse(to, 303, {"Set-Cookie": header})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,7 +38,7 @@ class Login:
 
         async def leave(request: Request) -> Response:
             await form_of(request, self._cookies)
-            await self._cookies.end(request.state.visitor, time.time())
+            await self._cookies.end(request.state.visitor, self._cookies.now())
             return RedirectResponse("/login", 303, {"Set-Cookie": self._cookies.gone()})
 
         return [

@@ -53,16 +53,22 @@ class BusyError(RefusedError):
 
 
 class Master:
-    """Asks the master. `run` keeps the session for as long as the process lives."""
+    """Asks the master. `run` keeps the session for as long as the process lives.
 
-    def __init__(self, settings: Settings, authkey: bytes) -> None:
+    now: UTC epoch in seconds.
+    """
+
+    def __init__(
+        self, settings: Settings, authkey: bytes, now: Callable[[], float] = time.time
+    ) -> None:
         self._settings, self._authkey = settings, authkey
         self._session: Session | None = None
         self._first = asyncio.Event()
         self._quick = asyncio.Semaphore(AT_ONCE)
         self._acts = asyncio.Semaphore(_ACTS)
         self._looks = asyncio.Semaphore(_LOOKS)
-        self._away_since: float | None = time.time()
+        self._now = now
+        self._away_since: float | None = now()
 
     @property
     def away_since(self) -> float | None:
@@ -140,5 +146,5 @@ class Master:
 
     def _gone(self) -> float:
         """Note that the master does not answer; since when that is so."""
-        self._away_since = self._away_since or time.time()
+        self._away_since = self._away_since or self._now()
         return self._away_since
