@@ -7,7 +7,6 @@ import datetime
 import decimal
 import json
 import math
-import reprlib
 import uuid
 from typing import Any
 
@@ -15,6 +14,7 @@ import msgspec
 
 from .. import codec
 from ..terminal import STEERING
+from .bounded import ANY, Most, beginning, fits
 from .packed import PackedArray, PackedTable
 
 _DEEPEST = 400
@@ -25,6 +25,12 @@ A million digits would take it seconds. It reads and writes hexadecimal numbers 
 `int(text, 16)`.
 """
 
+_INSTEAD = 200
+"""Characters of a value that JSON can't hold."""
+
+_BEGINNING = 20_000
+"""Characters of a value that is too large to be written out for people."""
+
 
 def dumped(value: Any) -> str:
     """A value as JSON. Characters that would steer a terminal are escaped."""
@@ -32,25 +38,35 @@ def dumped(value: Any) -> str:
     return STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def shown(value: Any) -> str:
-    """Plain data for people, as Python writes it. If a whole number is too long, it is JSON."""
+def shown(value: Any, chars: int = ANY.chars) -> str:
+    """Plain data for people, as Python writes it. If a whole number is too long, it is JSON.
+
+    chars: of a longer value there is the beginning.
+    """
     if isinstance(value, codec.Undecodable):
         return f"(can't be decoded: {value.error})"
+    if not fits(value, Most(ANY.parts, chars)):
+        return f"{beginning(value, min(chars, _BEGINNING))} ... (too large or nested too deeply)"
     try:
         return repr(value)
     except ValueError:
         return dumped(to_json(value))
+    except RecursionError:
+        return beginning(value, ANY.chars)
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: Any, most: Most = ANY) -> Any:
     """The JSON-able form of plain data; ints stay exact at any size.
 
-    A value that contains itself, or is nested too deeply for JSON, becomes `{"$repr": text}`.
+    A value that contains itself, is nested too deeply for JSON, or takes more than `most` becomes
+    `{"$repr": text}`, with its beginning.
     """
     try:
-        return _to_json(value, 0)
+        if fits(value, most):
+            return _to_json(value, 0)
     except RecursionError:
-        return {"$repr": reprlib.repr(value)}
+        pass
+    return {"$repr": f"too large or nested too deeply: {beginning(value, _INSTEAD)}"}
 
 
 def _to_json(value: Any, depth: int) -> Any:

@@ -9,15 +9,22 @@ import msgspec
 
 from queue_manager import codec
 from queue_manager.plain.as_json import shown, to_json
+from queue_manager.plain.bounded import Most, beginning, fits
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
 DECODED_BYTES = 256 * 1024
 """The largest batch that is decoded here. A value takes up to a hundred times its bytes."""
 
-PRETTY_BYTES = 8 * 1024
-"""The largest batch of which a value is laid out in lines."""
-
 SHOWN_CHARS = 20_000
+_PRETTY = Most(1_000, SHOWN_CHARS)
+"""The largest value that is laid out in lines. `pprint` looks at a nested value again and again."""
+
+_JSON = Most(DECODED_BYTES, 4 * DECODED_BYTES)
+"""The largest value that is told as JSON. One without shared parts is not larger."""
+
+_ITEM = SHOWN_ITEM._replace(entries=2_048)
+"""Whole numbers can be made to collide in a set, and all pages wait for the one that decodes it."""
+
 _WIDTH = 96
 
 
@@ -26,7 +33,7 @@ class Value(msgspec.Struct, frozen=True):
 
     text: as Python writes it, its beginning at least; empty if the value was too large to be
     decoded. whole: whether that is all. bytes: of the batch that has it. value: the same as JSON,
-    exactly; None if it was too large.
+    exactly, or `{"$repr": ...}` if that would be too long; None if it was too large.
     """
 
     text: str
@@ -39,18 +46,19 @@ def value_of(body: bytes, position: int) -> Value:
     """The value at a position of a batch."""
     if len(body) > DECODED_BYTES:
         return Value("", False, len(body))
-    (value,) = codec.decode_each(body, position, position + 1, SHOWN_ITEM)
-    text = _text(value, len(body))
-    return Value(text[:SHOWN_CHARS], len(text) <= SHOWN_CHARS, len(body), to_json(value))
+    (value,) = codec.decode_each(body, position, position + 1, _ITEM)
+    text = _text(value)
+    told = to_json(value, _JSON)
+    return Value(text[:SHOWN_CHARS], len(text) <= SHOWN_CHARS, len(body), told)
 
 
-def _text(value: Any, size_bytes: int) -> str:
-    if isinstance(value, dict | list | tuple) and size_bytes <= PRETTY_BYTES:
+def _text(value: Any) -> str:
+    """All of it, or more than is shown."""
+    if isinstance(value, codec.Undecodable):
+        return shown(value)
+    if isinstance(value, dict | list | tuple) and fits(value, _PRETTY):
         try:
             return pprint.pformat(value, width=_WIDTH, sort_dicts=False)
         except (RecursionError, ValueError):
             pass
-    try:
-        return shown(value)
-    except RecursionError:
-        return str(to_json(value)["$repr"])
+    return beginning(value, SHOWN_CHARS + 1)

@@ -56,3 +56,44 @@ def test_what_can_not_be_decoded_says_so() -> None:
     found = value_of(codec.encode_items([b"\x80"]), 0)
     assert "can't be decoded" in found.text
     as_json({"payload": found})
+
+
+def doubled(times: int) -> Any:
+    """A list that holds one list twice, and so on: short in a pickle, and endless as a text."""
+    value: Any = ["a"]
+    for _ in range(times):
+        value = [value, value]
+    return value
+
+
+def test_a_value_that_holds_itself_many_times_costs_no_more_than_is_shown() -> None:
+    """A payload of 300 bytes would be 2**60 texts."""
+    found = shown(doubled(60))
+    assert found.text.startswith("[[[[")
+    assert (len(found.text), found.whole) == (SHOWN_CHARS, False)
+    assert list(found.value) == ["$repr"]
+    assert len(as_json({"payload": found})) < 30_000
+
+
+def test_a_text_that_is_there_many_times_costs_no_more_than_is_shown() -> None:
+    text = "x" * 100_000
+    found = shown([text] * 10_000)
+    assert (len(found.text), found.whole) == (SHOWN_CHARS, False)
+    assert len(as_json({"payload": found})) < 30_000
+
+
+def test_what_is_nested_deeply_is_shown_by_its_beginning() -> None:
+    value: Any = [1]
+    for _ in range(30_000):
+        value = [value]
+    body = codec.encode_items([b"\x80\x04" + b"]\x94" * 30_000 + b"a" * 29_999 + b"."])
+    found = value_of(body, 0)
+    assert found.text == "[" * SHOWN_CHARS
+    assert list(found.value) == ["$repr"]
+
+
+def test_whole_numbers_that_collide_do_not_hold_up_the_pages() -> None:
+    """Each is a multiple of 2**61 - 1, so all have the same hash."""
+    numbers = [(n * (2**61 - 1)).to_bytes(10, "little") for n in range(1, 20_001)]
+    item = b"\x80\x04\x8f(" + b"".join(b"\x8a\x0a" + one for one in numbers) + b"\x90."
+    assert "can't be decoded" in value_of(codec.encode_items([item]), 0).text
