@@ -10,14 +10,19 @@ from collections.abc import Iterable, Iterator
 
 from queue_manager import codec
 from queue_manager.errors import QueueError, RefusedError
+from queue_manager.plain.bounded import Most, fits
 from queue_manager.trace import is_traceparent
 from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES, printable
 from queue_manager.wire.messages import StartRun
+from queue_manager.wire.stock.opcodes import SERVED_ITEM
 
 from ...broker.runs.run import Run
 from ...changes import QUEUE_RUN
 from ...turn.run_lookup import check_run, restored
 from ...turn.turn import Turn
+
+_COMPARED = Most(ARGS_BYTES, 8 * ARGS_BYTES)
+"""The largest arguments of which the values are compared. Without shared parts none are larger."""
 
 
 class KeyTakenError(RefusedError):
@@ -87,14 +92,22 @@ def check_kind(run: Run, ask: StartRun) -> None:
 
 
 def same_arguments(some: bytes, others: bytes) -> bool:
-    """Whether arguments that were given as values are equal. A set is encoded in any order."""
+    """Whether arguments that were given as values are equal. A set is encoded in any order.
+
+    Arguments that are short because they hold the same values many times are the same only if
+    they are encoded alike: Python would compare each of those values each time, and the master
+    waits for that.
+    """
     if some == others:
         return True
     if not (some and others):
         return False
     try:
-        return bool(codec.decode(some) == codec.decode(others))
-    except (QueueError, ValueError):  # arrays, say, are not simply equal
+        one, other = (codec.decode(body, SERVED_ITEM) for body in (some, others))
+        if not (fits(one, _COMPARED) and fits(other, _COMPARED)):
+            return False
+        return bool(one == other)
+    except (QueueError, ValueError, RecursionError):  # arrays, say, are not simply equal
         return False
 
 

@@ -175,6 +175,16 @@ def test_arguments_are_the_same_whatever_order_their_parts_have() -> None:
     assert not same_arguments(one, b"\xc1")
 
 
+def test_arguments_that_hold_one_value_many_times_are_compared_by_their_bytes() -> None:
+    """Python would compare 2**60 texts, in the master's loop."""
+    value: object = ["a"]
+    for _ in range(60):
+        value = [value, value]
+    one, other = codec.encode({"x": value, "y": 1}), codec.encode({"y": 1, "x": value})
+    assert same_arguments(one, one)
+    assert not same_arguments(one, other)
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
