@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.test_pages import PATIENCE_MS, goes_to
+from tests.browser.test_workers import TELLS_MS
 from tests.integration.processes import Master
 from tests.integration.web import Web
 
@@ -38,6 +39,7 @@ def tasks(
 
 
 def work(n):
+    pixels = b"." * ((40 + 30 * n) << 20)
     time.sleep(600)
 '''
 
@@ -73,6 +75,9 @@ def test_the_pictures_of_the_documents(
     page = visit(web.link)
     goes_to(page, web, "/workers")
     expect(page.locator("#list .running li")).to_have_count(6)
+    uses = page.locator('[data-label="Processors"]', has_text=" of ")
+    expect(uses).to_have_count(2, timeout=TELLS_MS)
+    expect(page.locator('[data-label="Memory"] a', has_text="task")).to_have_count(2)
     taken(page, "page-workers", picture)
     goes_to(page, web, "/schedules")
     expect(page.locator("#list tbody tr")).to_have_count(3)
