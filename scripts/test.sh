@@ -48,10 +48,11 @@ for folder in "$@"; do
     fi
 done
 
-# Two processes share the tests that measure no time, and one that is done takes tests of the other's.
-# Then two share the files of those in containers, which wait most of the time; each has a compose
-# project of its own. The rest (the mark `alone`, hosts) run one after another, behind them. pytest's
-# exit code 5 means "no tests": the tests that a -k selects may all be in one of the parts.
+# Several processes share the tests that measure no time, and one that is done takes tests of the others.
+# They are twice as many as there are processors, since these tests wait for half of their time. Then
+# three share the files of those in containers (PARTS of their conftest.py); each has a compose project
+# of its own. The rest (the mark `alone`, hosts) run one after another, behind them. pytest's exit code 5
+# means "no tests": the tests that a -k selects may all be in one of the parts.
 run() {
     local status=0
     # shellcheck disable=SC2086  # PYTEST_ARGS is several words on purpose
@@ -65,6 +66,9 @@ run() {
 unset PYTHONDONTWRITEBYTECODE
 .venv/bin/python -m compileall -q queue_manager master worker
 
+processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+share=$((processors < 4 ? 2 * processors : 8))
+
 code=0
 ran=
 if [ ${#folders[@]} -gt 0 ]; then
@@ -74,10 +78,10 @@ if [ ${#folders[@]} -gt 0 ]; then
         if [ -z "$(needs "$folder")" ]; then plain+=("$folder"); fi
     done
     if [ ${#plain[@]} -gt 0 ]; then
-        run -m "not (alone or docker or hosts)" --numprocesses 2 --dist worksteal "${plain[@]}"
+        run -m "not (alone or docker or hosts)" --numprocesses "$share" --dist worksteal "${plain[@]}"
     fi
     case " ${folders[*]} " in
-        *" tests/docker "*) run -m "docker and not alone" --numprocesses 2 --dist loadfile tests/docker ;;
+        *" tests/docker "*) run -m "docker and not alone" --numprocesses 3 --dist loadfile tests/docker ;;
     esac
     # Two files at a time, each process with a browser of its own.
     case " ${folders[*]} " in

@@ -9,10 +9,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import docker
 import pytest
+
+if TYPE_CHECKING:  # who runs these tests one after the other may have no xdist
+    from xdist.remote import Producer
+    from xdist.scheduler.protocol import Scheduling
 
 CHECKOUT = Path(__file__).parents[2]
 WORKERS = 8
@@ -28,6 +32,15 @@ def work(task):
     return [task[0], socket.gethostname(), os.getuid()]
 """
 
+PARTS = (
+    ("test_compose", "test_clients", "test_environments", "test_documents"),
+    ("test_chaos", "test_demo_logs"),
+    ("test_mail_scale", "test_images_python", "test_mail"),
+)
+"""The files that one process runs: the parts take about as long. The first three share a stack.
+Only the last part has the processors busy, so the deadlines of `test_chaos` hold beside it. A file
+that is not here is a part by itself."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = str(Path(__file__).parent)
@@ -35,6 +48,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.timeout(300))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Shares the tests out by PARTS. By files alone, the long ones would not begin first."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByParts(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(nodeid.partition("::")[0]).stem
+            return next((part[0] for part in PARTS if file in part), file)
+
+    return ByParts(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def test_encryption_is_tested_on_the_images_python(clone: Path, base: str, packa
     volumes = [f"--volume={clone}:/src", f"--volume={packages}:{site}"]
     # Slots keep no bytecode: without this each would compile all that it imports.
     compiled = f"python -m compileall -q -j 2 {' '.join(OURS)} {site}"
-    tests = f"python -m pytest -q -p no:cacheprovider -n 2 --dist worksteal {' '.join(TESTED)}"
+    tests = f"python -m pytest -q -p no:cacheprovider -n 4 --dist worksteal {' '.join(TESTED)}"
     done = subprocess.run(
         [*run, *volumes, base, "sh", "-c", f"{compiled}; exec {tests}"],
         capture_output=True, text=True, timeout=500,

@@ -18,17 +18,16 @@ import pytest
 
 from tests.chaos.ground.processes import children
 from tests.integration.processes import REPO, Master, Place, eventually
+from tests.integration.shared import SharedMaster
 
 WORDS = [sys.executable, "-m", "master", "shell"]
 
 
 @pytest.fixture
-def shell_master(start_master: Callable[..., Master]) -> Master:
-    """A master with a worker of two slots."""
-    master = start_master()
-    shutil.copy(REPO / "jobs" / "shell.py", master.jobs)
-    master.worker(WORKER_SLOTS="2")
-    return master
+def shell_master(shared_master: SharedMaster) -> SharedMaster:
+    """A master with a worker of two slots, and the job."""
+    shutil.copy(REPO / "jobs" / "shell.py", shared_master.jobs)
+    return shared_master
 
 
 class Shell:
