@@ -31,8 +31,15 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.records import NewBlock
 from tests.integration.processes import KEY, PATIENCE_S, Master, eventually
+from tests.integration.shared import SharedMaster
 
 TASKS, BLOCK = 2_000, 50
+
+
+@pytest.fixture
+def master(lone_master: SharedMaster) -> SharedMaster:
+    """A serving master without a worker, which the tests share."""
+    return lone_master
 
 
 class Program:
