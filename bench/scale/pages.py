@@ -26,16 +26,24 @@ def seen(web: Path, letters: int) -> list[Figure]:
     token = (web / "read").read_text().strip()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_LIMIT_S)
     with contextlib.closing(connection):
-        _look(connection, "/workers", token)  # the first page loads templates
+        headers = {"Authorization": f"Bearer {token}", "Cookie": _cookie(connection, token)}
+        _look(connection, "/workers", headers)  # the first page loads templates
         return [
             Figure(
                 f"HTTP: {name}",
                 "s",
-                tuple(_look(connection, path, token) for _ in range(ROUNDS)),
+                tuple(_look(connection, path, headers) for _ in range(ROUNDS)),
                 at_most=MOST_S,
             )
             for name, path in _paths(letters)
         ]
+
+
+def _cookie(connection: http.client.HTTPConnection, token: str) -> str:
+    connection.request("GET", f"/?token={token}")
+    answer = connection.getresponse()
+    answer.read()
+    return (answer.getheader("Set-Cookie") or "").partition(";")[0]
 
 
 def _paths(letters: int) -> Iterator[tuple[str, str]]:
@@ -54,11 +62,11 @@ def _paths(letters: int) -> Iterator[tuple[str, str]]:
     yield "/api/runs", "/api/runs?limit=500"
 
 
-def _look(connection: http.client.HTTPConnection, path: str, token: str) -> float:
+def _look(connection: http.client.HTTPConnection, path: str, headers: dict[str, str]) -> float:
     """Seconds from the request to the last byte of the page."""
     time.sleep(1.1 * YOUNG_S)  # the web process keeps answers of the master so long
     began = time.monotonic()
-    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+    connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     answer.read()
     took_s = time.monotonic() - began

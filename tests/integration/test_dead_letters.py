@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from master.changes import CollectCursor, RunCounts, RunState
+from master.store.sqlite.engine import SqliteStore
+from queue_manager.wire.messages import RetryRun, encode
+from queue_manager.wire.records import RunOptions
 from tests.integration.processes import Master, eventually
+from tests.unit.master.store_records import block, commit, run_record, tracked
 
 
 def with_dead_letters(master: Master) -> Master:
@@ -256,3 +263,48 @@ def test_a_task_that_breaks_its_slot_is_one_dead_letter_and_the_run_ends(
     assert len(worker.lines("died|timed out")) <= 3
     again = master.submit("square", "count=3")
     assert len(master.ended_tasks(again, 3)) == 3
+
+
+def test_a_master_that_is_killed_in_a_retry_of_very_many_loses_none_and_does_the_rest_later(
+    tmp_path: Path, start_master: Callable[..., Master]
+) -> None:
+    many = 40_000
+    failed_with(tmp_path / "data", many)
+    master = start_master()
+    with contextlib.closing(master.session()) as connection:
+        connection.send_bytes(encode(RetryRun(1, 1)))
+        eventually(lambda: any(run.run == 1 and run.dead < many for run in master.runs()))
+        master.process.kill()
+    master.serve()
+    line = {name: int(master.run_line(1)[name]) for name in ("dead", "waiting", "delayed")}
+    left = line["dead"]
+    assert 0 < left < many
+    assert sum(line.values()) == many
+    again = master.command("retry", "1")
+    assert again.out == f"run 1: {left:,} dead letters go back\n", repr(again)
+    line = {name: int(master.run_line(1)[name]) for name in ("dead", "waiting", "delayed")}
+    assert (line["dead"], sum(line.values())) == (0, many)
+
+
+def failed_with(data: Path, letters: int) -> None:
+    """A store with a run of a program, whose tasks are all dead letters."""
+    store = SqliteStore(data)
+    closed = {"state": RunState.FAILED, "collect_cursor": CollectCursor(closed=True)}
+    options = RunOptions(feeder="client")
+    run = run_record(
+        job="square", args=[], exhausted=True, options=options, ended_at=time.time(), **closed
+    )
+    commit(store, runs={1: run})
+    for number, first in enumerate(range(1, letters + 1, 1_000), 1):
+        one = block(number, first, 1_000)
+        dead = [
+            tracked(one, at, "dead", seq=first + at, error="KeyError: 1") for at in range(1_000)
+        ]
+        tasks = first + 999
+        commit(
+            store,
+            one,
+            tracked={key: record for some in dead for key, record in some.items()},
+            counts={1: RunCounts(tasks, dead=tasks, last_dead=tasks)},
+        )
+    store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 
 from queue_manager.errors import QueueError, RefusedError
@@ -21,11 +22,14 @@ from ..choosing import checked, what_there_is
 
 log = logging.getLogger("quartermaster.master")
 
-PAGE_BYTES = 512 * 1024
-"""About how much of the dead letters a turn looks at: some 2,000 of them, in about 0.02 s."""
+PAGE_BYTES, LEAST_BYTES, MOST_BYTES = 128 * 1024, 64 * 1024, 512 * 1024
+"""About how much of the dead letters a turn looks at: at first some 500 of them, and then by how
+long the last turn took."""
 
+SHORT_S, LONG_S = 0.01, 0.04
+"""A turn that takes less looks at too few letters, one that takes longer holds others up."""
 
-AT_ONCE = 5_000
+AT_ONCE = 1_000
 """More dead letters than these are tried again in pages, too: all of them in one turn would hold it
 up for some 10 s for each million."""
 
@@ -69,11 +73,14 @@ class Retrying:
         Each page is a turn by itself, so that a million letters hold up nobody for long.
         """
         count, place, until, complete = 0, 0, run.last_dead, False
+        page_bytes = PAGE_BYTES
         try:
             while not complete:
-                sought = LettersSought(run.id, only, place, until, PAGE_BYTES)
+                began = time.monotonic()
+                sought = LettersSought(run.id, only, place, until, page_bytes)
                 stage = partial(self._some, message, run, sought, by)
                 more, page = await self._turn.carry_out(stage, ReadRequest(letters={sought}))
+                page_bytes = paced(page_bytes, time.monotonic() - began)
                 count += more
                 place, complete = page.place, page.complete
         except QueueError as error:  # the run was cancelled meanwhile, say, or the disk is full
@@ -100,6 +107,13 @@ class Retrying:
 
     def _begun_some(self, run: Run, count: int, page: LetterPage) -> tuple[int, LetterPage]:
         return self._begun(run, count) if count else 0, page
+
+
+def paced(page_bytes: int, took_s: float) -> int:
+    """How much the next turn looks at, if one that looked at so much took so long."""
+    if took_s > LONG_S:
+        return max(page_bytes // 2, min(page_bytes, LEAST_BYTES))
+    return min(page_bytes * 2, MOST_BYTES) if took_s < SHORT_S else page_bytes
 
 
 def _tell(run: Run, count: int, by: str, reason: str) -> None:

@@ -39,7 +39,7 @@ from .overview import Overview
 from .read import batch as reading
 from .read import chosen, groups, loading, results, waiting
 from .read.groups import own_groups
-from .schema.file import lock, open_database
+from .schema.file import CHECKPOINT_PAGES, SOON_PAGES, lock, open_database
 from .schema.rows import get_meta, one, set_meta
 from .writing import add_note, read_delivered, write
 
@@ -74,6 +74,7 @@ class SqliteStore(Overview):
     def __init__(self, folder: Path) -> None:
         self._path = folder / "queue.sqlite3"
         self._touched: set[int] = set()
+        self._checkpoint_pages = CHECKPOINT_PAGES
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = lock(folder)
@@ -152,6 +153,7 @@ class SqliteStore(Overview):
         """Commit in one transaction. None: it took place, and something failed after it."""
         step = None
         self._numbered += 1  # never used again, whatever becomes of this commit
+        self._checkpoint_at(SOON_PAGES if changes.revived else CHECKPOINT_PAGES)
         try:
             with self._transaction():
                 has_number = changes.blocks or changes.outcomes or changes.grown
@@ -309,6 +311,12 @@ class SqliteStore(Overview):
         self._lock.close()
 
     # --- inside ---
+
+    def _checkpoint_at(self, pages: int) -> None:
+        """How long the log (WAL) gets before a commit moves it into the file."""
+        if pages != self._checkpoint_pages:
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+            self._checkpoint_pages = pages
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ from tests.unit.master.store_records import (
     loaded,
     outcome,
     ranges,
+    revived,
     run_record,
     tracked,
     tracked_of,
@@ -98,6 +99,18 @@ def test_the_file_syncs_every_commit_and_can_shrink(store: SqliteStore) -> None:
     settings = {name: pragma(store, name) for name in ("journal_mode", "synchronous")}
     assert settings == {"journal_mode": "wal", "synchronous": 2}
     assert (pragma(store, "auto_vacuum"), pragma(store, "user_version")) == (2, SCHEMA_VERSION)
+
+
+def test_the_log_is_moved_into_the_file_sooner_while_letters_are_tried_again(
+    store: SqliteStore,
+) -> None:
+    one = block(1, 1, 2)
+    commit(store, one, tracked=tracked(one, 0, "dead", seq=3))
+    assert pragma(store, "wal_autocheckpoint") == 4_000
+    commit(store, revived=revived(9.0, 1))
+    assert pragma(store, "wal_autocheckpoint") == 1_000
+    commit(store, block(2, 3, 2))
+    assert pragma(store, "wal_autocheckpoint") == 4_000
 
 
 def test_a_store_of_another_release_is_refused_in_one_line(tmp_path: Path) -> None:
