@@ -9,19 +9,27 @@ const AWAY_MS = 2000; // a connection that is soon there again is no news
 let source = null;
 let again = 0;
 let leaving = 0;
+let today = new Date().toDateString();
 
 function localise(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
-    const today = at.toDateString() === new Date().toDateString();
     const clock = { hour: "2-digit", minute: "2-digit", hour12: false };
     const day = { month: "short", day: "numeric" };
-    const whole = { ...clock, second: "2-digit", ...(today ? {} : { year: "numeric", ...day }) };
+    const whole = { ...clock, second: "2-digit", ...(at.toDateString() === today ? {} : { year: "numeric", ...day }) };
     const form = { clock, day }[time.dataset.form] ?? whole;
     time.textContent = at.toLocaleString(document.documentElement.lang, form);
   }
   for (const marks of root.querySelectorAll(".xs")) label_once(marks);
+}
+
+// A time without a day is of today. Another day may have begun, or the clock was set.
+function turn_day() {
+  const day = new Date().toDateString();
+  if (day === today) return;
+  today = day;
+  localise(document);
 }
 
 // Two marks of a chart may be in one minute, or on one day.
@@ -111,6 +119,7 @@ function listen() {
   source.addEventListener("open", () => told(true));
   source.addEventListener("parts", (event) => {
     told(true);
+    turn_day();
     const parts = JSON.parse(event.data);
     const known = Object.entries(parts).map(([id, html]) => put(id, html));
     if (known.includes(false)) location.reload(); // the page was made while the master was away

@@ -136,6 +136,11 @@ def test_kinds_of_arguments_and_failures_are_said() -> None:
     for kind in kinds:
         assert is_chinese(lines.piece(described(kind))), kind
     assert lines.failed("timed out after 3 s") == "超过时限 3 秒"
+    told = "there are 4.0 GiB; this slot had 3.9 GiB of it 2 s before"
+    killed = f"killed by SIGKILL as memory ran out ({told})"
+    assert lines.piece(killed) == (
+        "内存用尽时被 SIGKILL 终止（共有 4.0 GiB，此槽在 2 秒前占用其中 3.9 GiB）"
+    )
     assert lines.failed("its slot died: killed by SIGSEGV") == "它的槽进程已终止：被 SIGSEGV 终止"
 
 
