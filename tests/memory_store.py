@@ -43,11 +43,12 @@ from master.reads import (
 )
 from master.scheduled import ScheduleRecord
 from master.store.contract import Store
+from master.task_lists import TasksFound, TasksSought
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import Ranges, both
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import DeadLetter
-from tests import memory_clock, memory_failures, memory_history, memory_results
+from tests import memory_clock, memory_failures, memory_history, memory_lists, memory_results
 from tests.memory_kept import Kept
 
 
@@ -366,6 +367,9 @@ class MemoryStore(NothingAges):
 
     def find_task(self, run: int, key: str) -> int:
         return memory_results.find_task(self._kept, run, key)
+
+    def find_tasks(self, sought: TasksSought) -> TasksFound:
+        return memory_lists.find_tasks(self._kept, sought)
 
     def find_groups(self, sought: GroupsSought) -> FailurePage:
         return memory_failures.find_groups(self._kept, sought)

@@ -128,6 +128,8 @@ class StatusBuilder:
             uploaded=run.uploaded,
             key=run.key if run.options.lasting else None,
             traceparent=run.traceparent,
+            values=len(run.arguments.shown),
+            feeder=run.options.feeder,
         )
 
     def _state_of(self, run: Run) -> str:

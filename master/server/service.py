@@ -36,6 +36,7 @@ from queue_manager.wire.messages import (
     AskSessions,
     AskStatus,
     AskTask,
+    AskTasks,
     CancelRun,
     ChangeSchedule,
     Collect,
@@ -91,6 +92,7 @@ from .runs.submits import Submits
 from .runs.unlasting import Unlasting
 from .scheduling import Scheduling
 from .subscriptions import Subscriptions
+from .task_lists import TaskLists
 from .task_views import TaskViews
 from .workers.outcomes import Outcomes
 from .workers.session import WorkerSession
@@ -254,6 +256,7 @@ class Service:
             Finished: self._pages.finished,
             AskResults: views.results,
             AskTask: views.show,
+            AskTasks: TaskLists(self.turn, self).show,
             AskStatus: lambda reply, ask: reply.send(self.status.summary(ask)),
             AskRun: RunViews(self.status, self.runs, self._printed).show,
             WatchRun: self.subscriptions.watch,

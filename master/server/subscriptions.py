@@ -193,7 +193,7 @@ def _is_over(status: RunStatus) -> bool:
     return status.state not in _GOES_ON
 
 
-_OTHER_NAMES = {"run", "why", "quotas"}
+_OTHER_NAMES = {"run", "why", "quotas", "values", "feeder"}
 """The fields of a status that a run does not have under the same name."""
 
 _NAMES = [name for name in RunStatus.__struct_fields__ if name not in _OTHER_NAMES]

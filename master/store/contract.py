@@ -36,6 +36,7 @@ from ..reads import (
     WaitingPage,
 )
 from ..scheduled import ScheduleRecord
+from ..task_lists import TasksFound, TasksSought
 
 
 class Store(Protocol):
@@ -233,6 +234,13 @@ class Store(Protocol):
 
     def find_task(self, run: int, key: str) -> int:
         """The number of the task with a key. 0: no block of the newest 1,024 with keys has it."""
+
+    def find_tasks(self, sought: TasksSought) -> TasksFound:
+        """A page of the tasks of a run by how they stand on disk, in the order of numbers.
+
+        A page may have fewer tasks than its limit, or none, though there are more behind it: it
+        ends when it has looked at so many rows.
+        """
 
     def find_groups(self, sought: GroupsSought) -> FailurePage:
         """A page of groups of dead letters. However many letters there are, there are few groups.

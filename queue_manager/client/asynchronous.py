@@ -37,7 +37,7 @@ from ..wire.messages import (
     Status,
 )
 from ..wire.records import RunStatus
-from ..wire.replies import LEVEL
+from ..wire.replies import NEEDED_LEVEL
 from .calls import Start, Work, arguments_of, start_of
 from .checking import (
     buffer_of,
@@ -92,12 +92,12 @@ class AsyncClient:
         made = connected(settings, authkey, timeout_s=timeout_s, given=given)
         self.session = await self._stack.enter_async_context(made)
         welcome = self.session.welcome
-        if welcome.level < LEVEL:
+        if welcome.level < NEEDED_LEVEL:
             await self._stack.aclose()
             raise ProtocolError(
                 f"the master at {settings.queue_host}:{settings.queue_port} is older than this"
-                f" program (it speaks level {welcome.level} of the protocol, this program level"
-                f" {LEVEL}): update the master"
+                f" program (it speaks level {welcome.level} of the protocol, this program needs"
+                f" {NEEDED_LEVEL}): update the master"
             )
 
     async def __aenter__(self) -> AsyncClient:

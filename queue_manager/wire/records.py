@@ -251,7 +251,9 @@ class RunStatus(msgspec.Struct, frozen=True):
     code. quotas: the first ones by name, if one run was asked for. pruned: how many dead letters of
     the queue run were deleted. after: the runs that it waits for, or has waited for. uploaded: a
     client has sent its code. key: None for a run that goes with its program, too. traceparent:
-    as in `StartRun`.
+    as in `StartRun`. values: how many of `args`, its last ones, were given as values: they are
+    shown as Python writes them, and may be cut. feeder: who gives its tasks; empty: the master is
+    older.
     """
 
     run: int
@@ -277,6 +279,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     uploaded: bool = False
     key: str | None = None
     traceparent: str = ""
+    values: int = 0
+    feeder: str = ""
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True):

@@ -26,10 +26,14 @@ from .records import (
     TaskStatus,
 )
 from .schedules import ScheduleStatus
+from .task_lists import TaskList as TaskList
 
-LEVEL = 2
+LEVEL = 3
 """Which level of the protocol this release speaks: what a program may ask of a master, and a master
-of a worker. It grows when `connect` needs more of a master, or a master more of a worker."""
+of a worker. It grows when somebody may ask for more."""
+
+NEEDED_LEVEL = 2
+"""The least level of a master that `connect` takes."""
 
 
 class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
@@ -291,4 +295,5 @@ Reply = (
     | Failures
     | Letters
     | Metrics
+    | TaskList
 )

@@ -37,6 +37,7 @@ from .records import (
     RunOptions,
 )
 from .schedules import ScheduleSpec
+from .task_lists import AskTasks as AskTasks
 from .usage import Usage
 
 
@@ -312,6 +313,8 @@ class CancelRun(Message, frozen=True, array_like=True, tag="cancel"):
     tasks, unstarted: the run goes on, and only tasks that wait or are delayed are cancelled: those
     in these ranges of task numbers, or all of the run. Leased tasks go on. Answer:
     `TasksCancelled`.
+
+    by: whom the session asks for; empty: itself.
     """
 
     seq: int
@@ -320,13 +323,18 @@ class CancelRun(Message, frozen=True, array_like=True, tag="cancel"):
         default_factory=list
     )
     unstarted: bool = False
+    by: Reason = ""
 
 
 class ForgetRun(Message, frozen=True, array_like=True, tag="forget"):
-    """Delete an ended run with its tasks and results. Answer: `Accepted`."""
+    """Delete an ended run with its tasks and results. Answer: `Accepted`.
+
+    by: whom the session asks for; empty: itself.
+    """
 
     seq: int
     run: int
+    by: Reason = ""
 
 
 class AskJobs(Message, frozen=True, array_like=True, tag="jobs?"):
@@ -408,4 +416,5 @@ Request = (
     | AskFailures
     | AskLetters
     | AskMetrics
+    | AskTasks
 )

@@ -566,8 +566,8 @@ def test_a_wrong_key_is_one_line(master: Master) -> None:
 def test_a_master_that_is_older_is_one_line(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asynchronous, "LEVEL", LEVEL + 1)
-    levels = rf"speaks level {LEVEL} of the protocol, this program level {LEVEL + 1}"
+    monkeypatch.setattr(asynchronous, "NEEDED_LEVEL", LEVEL + 1)
+    levels = rf"speaks level {LEVEL} of the protocol, this program needs {LEVEL + 1}"
     line = rf"older than this program \(it {levels}\): update the master"
     with pytest.raises(ProtocolError, match=line):
         connected(master)

@@ -25,7 +25,7 @@ TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names
 }
 RECORDS = {
     f"master.{name}"
-    for name in ("changes", "failures", "history", "reads", "released", "scheduled")
+    for name in ("changes", "failures", "history", "reads", "released", "scheduled", "task_lists")
 }
 """What broker and store tell each other, and what no clock says less than."""
 ROOMS = {

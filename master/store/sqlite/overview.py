@@ -1,4 +1,4 @@
-"""The verbs of the store for who looks on: history, failures, runs by a text, counts, size."""
+"""The verbs of the store for who looks on: history, failures, runs by a text, tasks by state."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from queue_manager.errors import StoreError
 from ...failures import FailurePage, GroupsSought, NewestPage, NewestSought
 from ...history import HistoryRecord
 from ...reads import RunPage, RunsEnded, RunsSought, StoreSize
+from ...task_lists import TasksFound, TasksSought
 from . import counting, failures, history
 from .guard import reads
-from .read import finding, letters
+from .read import finding, letters, listing
 
 
 class Overview:
@@ -34,6 +35,10 @@ class Overview:
     @reads
     def find_ended(self, sought: RunsSought) -> RunPage:
         return finding.find_ended(self._db, sought)
+
+    @reads
+    def find_tasks(self, sought: TasksSought) -> TasksFound:
+        return listing.find_tasks(self._db, sought)
 
     @reads
     def find_groups(self, sought: GroupsSought) -> FailurePage:

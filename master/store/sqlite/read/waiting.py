@@ -72,12 +72,21 @@ def _open_blocks(
 
 def waiting_ranges(db: sqlite3.Connection, block: int, count: int) -> list[tuple[int, int]]:
     """The ranges of a block whose tasks neither ended nor are tracked."""
-    ended = db.execute(
+    return between(ended_ranges(db, block), count)
+
+
+def ended_ranges(db: sqlite3.Connection, block: int) -> list[tuple[int, int]]:
+    """The ranges of a block whose tasks have ended or are tracked, in order; they may touch."""
+    return db.execute(
         "SELECT start, stop FROM outcomes WHERE block = ?1"
         " UNION SELECT position, position + 1 FROM strays WHERE block = ?1"
         " ORDER BY 1",
         (block,),
     ).fetchall()
+
+
+def between(ended: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """The ranges of a block of so many tasks that are in none of these."""
     ranges, at = [], 0
     for start, stop in ended:
         if start > at:

@@ -17,6 +17,7 @@ from master.reads import RunsSought
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.read.letters import LOOK_BYTES
 from master.store.sqlite.schema.file import SCHEMA_VERSION
+from master.task_lists import Stand, TasksSought
 from queue_manager.errors import StoreBusyError, StoreError
 from queue_manager.wire.failures import FailureFilter
 from tests.asked import block_states, run_of_key, taken_keys
@@ -167,6 +168,7 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "read_chosen": lambda s: s.read_chosen(1, 0, 10**6, FailureFilter()),
     "find_ended": lambda s: s.find_ended(RunsSought(9, 9, text="x")),
     "read_task": lambda s: s.read_task(1, 3),
+    "find_tasks": lambda s: s.find_tasks(TasksSought(1, frozenset(Stand), 0, 99, 5.0)),
     "accepted_marks": lambda s: s.accepted_marks(),
     "runs_ended": lambda s: s.runs_ended(),
     "drop_some": lambda s: s.drop_some(10),
