@@ -152,7 +152,7 @@ def test_behind_a_proxy_they_are_served_in_clear(start_master: Callable[..., Mas
     run = web.master.submit("square", "count=1")
     assert cancelled_from(web, run, "10.0.0.1, asked by nobody, 192.0.2.7") == 200
     web.master.process.says(
-        rf"run {run} was cancelled.* asked by a program at 192.0.2.7 with the token `act`"
+        rf"run {run} \(square\): .* cancelled.* by a program at 192.0.2.7 with the token `act`"
     )
 
 
@@ -161,7 +161,8 @@ def test_without_a_proxy_nobody_says_where_a_request_comes_from(web: Web) -> Non
     assert not answer.headers["Set-Cookie"].endswith("; Secure")
     run = web.master.submit("square", "count=1")
     assert cancelled_from(web, run, "192.0.2.7") == 200
-    web.master.process.says(rf"run {run} was cancelled.* asked by a program at 127.0.0.1 with")
+    line = rf"run {run} \(square\): .* cancelled.* asked by a program at 127.0.0.1 with"
+    web.master.process.says(line)
 
 
 def cancelled_from(web: Web, run: int, address: str) -> int:

@@ -41,8 +41,11 @@ class Cancelling:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
 
-    async def cancel(self, message: CancelRun, run: Run) -> TasksCancelled:
-        """The answer to a request for tasks. Raises RefusedError when the run has ended."""
+    async def cancel(self, message: CancelRun, run: Run, who: str = "") -> TasksCancelled:
+        """The answer to a request for tasks. Raises RefusedError when the run has ended.
+
+        who: has asked for it, as the end of a line.
+        """
         await self._hear_workers()
         left = [_ALL] if message.unstarted else joined([r for r in message.tasks if r[0] < r[1]])
         left = [(max(a, 1), min(b, _ALL[1])) for a, b in left if b > 1 and a < _ALL[1]]
@@ -62,8 +65,8 @@ class Cancelling:
         found = joined(cancelled)
         count = sum(stop - start for start, stop in found)
         if count:
-            what = run.id, run.job, _tasks(count)
-            log.info("run %d (%s): %s cancelled", *what, extra=about_run(run))
+            what = run.id, run.job, _tasks(count), who
+            log.info("run %d (%s): %s cancelled%s", *what, extra=about_run(run))
         return TasksCancelled(message.seq, found, complete)
 
     async def _hear_workers(self) -> None:

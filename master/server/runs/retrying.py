@@ -48,8 +48,9 @@ class Retrying:
         """
         only = message.only
         if only is None and (run.dead <= AT_ONCE or run.state == "cancelled"):
+            finishes = not run.active and uncollected(run) and not self._runners.lives(run)
             count = await self._turn.carry_out(partial(self._all, message, run, by))
-            _tell(run, count, by, message.reason)
+            _tell(run, count, by, message.reason, finishes)
             return count
         only = FailureFilter() if only is None else checked(only)
         return await self._chosen(message, run, only, by)
@@ -116,13 +117,25 @@ def paced(page_bytes: int, took_s: float) -> int:
     return min(page_bytes * 2, MOST_BYTES) if took_s < SHORT_S else page_bytes
 
 
-def _tell(run: Run, count: int, by: str, reason: str) -> None:
-    if not count:
+def _tell(run: Run, count: int, by: str, reason: str, finishes: bool = False) -> None:
+    """finishes: what its runner has still to do is tried again, be it without a dead letter."""
+    if not count and not finishes:
         return
-    who = f"asked by {harmless_line(by)}" + f": {harmless_line(reason)}" * bool(reason)
-    what = run.id, run.job or "queue", _went_back(count), who
-    log.info("run %d (%s): %s, %s", *what, extra=about_run(run))
+    why = f": {harmless_line(reason)}" * bool(reason)
+    what = _went_back(count) if count else _finishes(run)
+    told = run.id, run.job or "queue", what, asked_by(by), why
+    log.info("run %d (%s): %s%s%s", *told, extra=about_run(run))
+
+
+def asked_by(by: str) -> str:
+    """The end of a line of the log, about who has asked for what it says."""
+    return f", asked by {harmless_line(by)}"
 
 
 def _went_back(count: int) -> str:
     return f"{count:,} dead letter{'s are' if count != 1 else ' is'} tried again"
+
+
+def _finishes(run: Run) -> str:
+    function = "finish()" if run.options.finish else "collect()"
+    return f"its {function} is tried again"

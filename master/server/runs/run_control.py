@@ -22,7 +22,7 @@ from ...turn.steps import Step
 from ...turn.turn import Turn
 from ..workers.workers import Workers
 from .cancelling import Cancelling
-from .retrying import Retrying
+from .retrying import Retrying, asked_by
 
 log = logging.getLogger("quartermaster.master")
 
@@ -63,23 +63,28 @@ class RunControl:
         Its runner is stopped when it hears of the end (`Runners.run_ended`).
         """
         run = find_run(self._turn, message.run)
+        who = asked_by(message.by or reply.peer.name)
         if message.tasks or message.unstarted:
-            self._replying.begin(reply, self._task_cancels.cancel(message, run))
+            self._replying.begin(reply, self._task_cancels.cancel(message, run, who))
             return
 
-        self._turn.post(Step(self._ends(message.seq, run), reply))
+        self._turn.post(Step(self._ends(message.seq, run, who), reply))
 
-    def _ends(self, seq: int, run: Run) -> Callable[[float, float], Callable[[], Accepted]]:
+    def _ends(
+        self, seq: int, run: Run, who: str = ""
+    ) -> Callable[[float, float], Callable[[], Accepted]]:
         def stage(now: float, wall: float) -> Callable[[], Accepted]:
             revoked = self._turn.broker.cancel(run, wall)
-            return partial(self._cancelled, seq, run, revoked)
+            return partial(self._cancelled, seq, run, revoked, who)
 
         return stage
 
-    def _cancelled(self, seq: int, run: Run, revoked: dict[Session, list[int]]) -> Accepted:
+    def _cancelled(
+        self, seq: int, run: Run, revoked: dict[Session, list[int]], who: str
+    ) -> Accepted:
         for session, numbers in revoked.items():
             self._workers.revoke(session, numbers, f"run {run.id} was cancelled")
-        log.info("%s", ended_line(run.id, run), extra=about_run(run))
+        log.info("%s%s", ended_line(run.id, run), who, extra=about_run(run))
         return Accepted(seq, run.cancelled)
 
     # --- forget ---
@@ -87,23 +92,24 @@ class RunControl:
     def forget(self, reply: PeerReply, message: ForgetRun) -> None:
         """Delete the run. Its rows on disk are deleted later, in small steps."""
         run = find_run(self._turn, message.run, pruned=True)
+        who = asked_by(message.by or reply.peer.name)
         if run.active or not self._runners.lives(run):
-            self._turn.post(Step(self._forgetting(message, run), reply))
+            self._turn.post(Step(self._forgetting(message.seq, run, who), reply))
         else:
-            self._replying.begin(reply, self._end_and_forget(message, run))
+            self._replying.begin(reply, self._end_and_forget(message.seq, run, who))
 
-    async def _end_and_forget(self, message: ForgetRun, run: Run) -> Accepted:
+    async def _end_and_forget(self, seq: int, run: Run, who: str) -> Accepted:
         """The runner still collects, or is in `finish()`: it is ended before its run is deleted."""
         await self._runners.end(run)
-        return await self._turn.carry_out(self._forgetting(message, run))
+        return await self._turn.carry_out(self._forgetting(seq, run, who))
 
     def _forgetting(
-        self, message: ForgetRun, run: Run
+        self, seq: int, run: Run, who: str = ""
     ) -> Callable[[float, float], Callable[[], Accepted]]:
         def stage(now: float, wall: float) -> Callable[[], Accepted]:
             check_run(self._turn, run, pruned=True)
             self._turn.broker.forget(run)
-            return partial(self._forgotten, message.seq, run)
+            return partial(self._forgotten, seq, run, who)
 
         return stage
 
@@ -111,9 +117,9 @@ class RunControl:
         """Cancel a run if it goes on, and delete it. Raises RefusedError when that can't be."""
         if run.active:
             await self._turn.carry_out(self._ends(0, run))
-        await self._turn.carry_out(self._forgetting(ForgetRun(0, run.id), run))
+        await self._turn.carry_out(self._forgetting(0, run))
 
-    def _forgotten(self, seq: int, run: Run) -> Accepted:
+    def _forgotten(self, seq: int, run: Run, who: str) -> Accepted:
         self._runners.drop(run)
-        log.info("run %d (%s) was forgotten", run.id, run.job, extra=about_run(run))
+        log.info("run %d (%s) was forgotten%s", run.id, run.job, who, extra=about_run(run))
         return Accepted(seq, run.tasks)

@@ -43,28 +43,26 @@ async def cancel(asked: Asked, fields: Fields) -> Outcome:
     task = task_of(fields)
     if task:
         return await _cancel_task(asked, number, task)
-    ask = partial(CancelRun, run=number)
+    ask = partial(CancelRun, run=number, by=asked.by)
     reply = await asked.desk.master.ask(ask, Accepted, LONG_S)
-    line = f"run {number} was cancelled, with {reply.tasks:,} tasks"
-    return Outcome(f"/runs/{number}", line, {"run": number, "task": 0, "tasks": reply.tasks})
+    return Outcome(f"/runs/{number}", "", {"run": number, "task": 0, "tasks": reply.tasks})
 
 
 async def _cancel_task(asked: Asked, number: int, task: int) -> Outcome:
-    ask = partial(CancelRun, run=number, tasks=[(task, task + 1)])
+    ask = partial(CancelRun, run=number, tasks=[(task, task + 1)], by=asked.by)
     reply = await asked.desk.master.ask(ask, TasksCancelled, LONG_S)
     if not reply.ranges:
         raise RefusedError(f"run {number}: task {task} does not wait, so it can't be cancelled")
-    line = f"run {number}: task {task} was cancelled"
     of = {"run": number, "task": task, "tasks": 1}
-    return Outcome(f"/runs/{number}/tasks/{task}", line, of)
+    return Outcome(f"/runs/{number}/tasks/{task}", "", of)
 
 
 async def forget(asked: Asked, fields: Fields) -> Outcome:
     """Delete the run with its tasks and results."""
     number: int = asked.words["run"]
-    reply = await asked.desk.master.ask(partial(ForgetRun, run=number), Accepted, LONG_S)
-    line = f"run {number} was forgotten, with {reply.tasks:,} tasks"
-    return Outcome("/runs", line, {"run": number, "tasks": reply.tasks})
+    ask = partial(ForgetRun, run=number, by=asked.by)
+    reply = await asked.desk.master.ask(ask, Accepted, LONG_S)
+    return Outcome("/runs", "", {"run": number, "tasks": reply.tasks})
 
 
 CANCEL = Action("/runs/{run:int}/cancel", "cancel", show, cancel, ("task",))

@@ -68,7 +68,7 @@ def test_what_waits_is_cancelled_and_the_run_goes_on(
         assert (found.cancelled, found.complete) == ([(2, 10)], True)
 
     play(scene, after)
-    assert "run 1 (job): 2 tasks were cancelled" in caplog.messages
+    assert "run 1 (job): 2 tasks were cancelled, asked by client" in caplog.messages
 
 
 @pytest.mark.parametrize(

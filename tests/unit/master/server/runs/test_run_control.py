@@ -143,6 +143,30 @@ def test_a_retry_without_dead_letters_starts_a_runner_only_of_a_run_that_goes_on
     play(scene)
 
 
+def test_a_retry_that_only_calls_finish_again_is_logged_with_who_asked(
+    play: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def scene(world: World) -> None:
+        desk = Desk(world)
+        run = await filled(world, 1, finish=True)
+        _, worker, given = await lease(world)
+        world.report(worker, Done(given.number, 0, 1, codec.encode_batch([1]), 0.1))
+        await world.turns()
+        assert run.state == "done"
+        desk.runners.living.add(run.id)
+        assert await desk.ask(RetryRun(7, run.id)) == Accepted(7, 0)
+        assert "tried again" not in caplog.text, "its finish() goes on"
+        desk.runners.living.clear()
+        ask = RetryRun(8, run.id, reason="the disk has room", by="ann")
+        assert await desk.ask(ask) == Accepted(8, 0)
+
+    play(scene)
+    line = "run 1 (job): its finish() is tried again, asked by ann: the disk has room"
+    assert caplog.messages.count(line) == 1
+
+
 def test_a_retry_with_a_job_that_is_no_good_changes_nothing(play: Any) -> None:
     async def scene(world: World) -> None:
         desk = Desk(world)
