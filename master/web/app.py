@@ -31,6 +31,7 @@ from .actions.action import Action
 from .actions.acts import Acts
 from .actions.ending import CANCEL, FORGET
 from .actions.retry import RETRY
+from .actions.retry_runs import RETRY_RUNS
 from .actions.schedule import ADD, PAUSE, REMOVE, RESUME
 from .actions.submit import SUBMIT
 from .files.serving import Files
@@ -49,6 +50,7 @@ from .pages.schedules import SCHEDULES
 from .pages.show import Shows
 from .pages.submit import SUBMIT_PAGE
 from .pages.task import TASK
+from .pages.tasks import TASKS
 from .pages.workers import WORKERS
 from .text.templates import Templates
 from .visits import tell_seldom
@@ -60,6 +62,7 @@ PAGES: tuple[Page, ...] = (
     RUNS,
     RUN,
     TASK,
+    TASKS,
     FAILURES,
     RUN_FAILURES,
     WORKERS,
@@ -70,7 +73,17 @@ PAGES: tuple[Page, ...] = (
 """All pages, in the order of the navigation."""
 
 
-ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET, SUBMIT, ADD, PAUSE, RESUME, REMOVE)
+ACTIONS: tuple[Action, ...] = (
+    RETRY,
+    RETRY_RUNS,
+    CANCEL,
+    FORGET,
+    SUBMIT,
+    ADD,
+    PAUSE,
+    RESUME,
+    REMOVE,
+)
 """All that a visitor can have done."""
 
 
@@ -88,7 +101,7 @@ def make_app(
     cookies, hub = Cookies(tokens, ended, now), Hub()
     desk = Desk(master, Recent(master), Rates(wall=now), settings, now)
     shows = Shows(desk, Templates(), cookies, hub, PAGES)
-    login = Login(tokens, cookies, shows.html)
+    login = Login(tokens, cookies, shows.html, hub.end)
     routes = [
         *shows.routes(),
         *Acts(desk, cookies, shows.html, login.ask, ACTIONS).routes(),
@@ -114,12 +127,13 @@ def _behind_gate(
     def the_gate() -> Gate:
         return gate
 
+    refusals = Refusals(shows.refused)
     app = Starlette(
         routes=[*routes, *login.routes(the_gate)],
         lifespan=keeping.lifespan,
-        exception_handlers={HTTPException: Refusals(shows.html)},
+        exception_handlers={HTTPException: refusals, Exception: refusals.broken},
     )
-    gate = Gate(app, tokens, cookies, Hosts(settings.http_hosts), login.ask)
+    gate = Gate(app, tokens, cookies, Hosts(settings.http_hosts), login.ask, refusals)
     ours = Headers(Bodies(gate))
     return Proxied(ours) if settings.http_plain else ours
 

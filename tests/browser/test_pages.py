@@ -103,7 +103,7 @@ def test_failures_stand_in_groups_with_a_way_to_try_them_again(web: Web, visit: 
     expect(table).to_contain_text("2 is even")
     expect(table).to_contain_text("not four")
     row = table.locator("tr", has_text="2 is even")
-    row.get_by_role("link", name="Try these again").click()
+    row.get_by_role("link", name="Try ValueError@fragile.py").click()
     expect(page.get_by_label("Failure")).to_have_value(re.compile(r"ValueError@fragile\.py:\d+"))
 
 

@@ -57,10 +57,12 @@ class Browser:
         assert key is not None, path
         return self.post(path.partition("?")[0], form_key=key[1], **fields)
 
-    def post(self, path: str, **fields: str) -> Answer:
+    def post(self, path: str, **fields: str | list[str]) -> Answer:
         origin = f"http://127.0.0.1:{self.web.port}"
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._ask("POST", path, urlencode(fields).encode(), Origin=origin, **kind)
+        return self._ask(
+            "POST", path, urlencode(fields, doseq=True).encode(), Origin=origin, **kind
+        )
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .cookies import Cookies, Visitor
 from .hosts import Hosts
-from .refusals import ONLY_READS, is_page, told
+from .refusals import ONLY_READS, Refusals, is_page, told
 from .tokens import Right, Tokens
 
 OPEN = ("/healthz", "/readyz")
@@ -37,14 +37,21 @@ class Gate:
     """Passes on what may pass.
 
     refuse: makes the page that asks for a token; it gets the request, what is wrong, and the code.
+    refusals: tell a line.
     """
 
     def __init__(
-        self, app: ASGIApp, tokens: Tokens, cookies: Cookies, hosts: Hosts, refuse: Refuse
+        self,
+        app: ASGIApp,
+        tokens: Tokens,
+        cookies: Cookies,
+        hosts: Hosts,
+        refuse: Refuse,
+        refusals: Refusals,
     ) -> None:
         self._app = app
         self._tokens, self._cookies, self._hosts = tokens, cookies, hosts
-        self._refuse = refuse
+        self._refuse, self._refusals = refuse, refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -66,12 +73,15 @@ class Gate:
             return None if reads or visitor.right is Right.ACT else self._reads(request)
         host = request.headers.get("host", "")
         if not self._hosts.knows(host):
+            # Another site may have given its name our address: that page shows nothing of ours.
+            request.state.visitor = Visitor(Right.NONE, "", visitor.address)
             line = f"no pages under the name {host[:100]!r}: add it to HTTP_HOSTS"
-            return told(request, line, 421)
+            return self._refusals.tell(request, line, 421)
         if not reads and not self._hosts.is_own(
             host, request.headers.get("origin", ""), request.headers.get("sec-fetch-site", "")
         ):
-            return told(request, "this comes from a page of another site", 403)
+            request.state.visitor = Visitor(Right.NONE, "", visitor.address)
+            return self._refusals.tell(request, "this comes from a page of another site", 403)
         if reads and "token" in request.query_params and _takes_links(request):
             return self._with_cookie(request)
         if path.startswith(_PUBLIC):

@@ -20,10 +20,14 @@ Show = Callable[[HTTPConnection, str, Mapping[str, Any], int], Response]
 
 
 class Login:
-    """show: renders a template for a request, with what it shows and a code."""
+    """show: renders a template for a request, with what it shows and a code. gone: is told of the
+    proof of a visitor who has logged out."""
 
-    def __init__(self, tokens: Tokens, cookies: Cookies, show: Show) -> None:
+    def __init__(
+        self, tokens: Tokens, cookies: Cookies, show: Show, gone: Callable[[str], None]
+    ) -> None:
         self._tokens, self._cookies, self._show = tokens, cookies, show
+        self._gone = gone
 
     def routes(self, gate: Callable[[], Gate]) -> list[Route]:
         """Where one comes in and goes out."""
@@ -39,6 +43,7 @@ class Login:
         async def leave(request: Request) -> Response:
             await form_of(request, self._cookies)
             await self._cookies.end(request.state.visitor, self._cookies.now())
+            self._gone(request.state.visitor.proof)
             return RedirectResponse("/login", 303, {"Set-Cookie": self._cookies.gone()})
 
         return [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from queue_manager.errors import QueueError
 
@@ -58,7 +59,7 @@ class Outcome:
 
     to: str
     line: str
-    of: Mapping[str, int | str]
+    of: Mapping[str, Any]
     job: str = ""
 
 

@@ -19,6 +19,7 @@ from ..access.cookies import Cookies, Visitor
 from ..access.forms import FIELD, form_of
 from ..access.gate import Refuse
 from ..access.notes import Note, Notes
+from ..access.refusals import API
 from ..access.tokens import Right
 from ..link.master import AwayError, BusyError
 from ..pages.page import Asked, Desk, NothingThereError
@@ -80,9 +81,9 @@ class Acts:
                 return self._html(request, "act/away.html", view, 503)
             except (NothingThereError, RefusedError) as error:
                 code = 503 if isinstance(error, BusyError) else 404
-                return self._html(request, "nothing.html", {"line": str(error)}, code)
+                return self._html(request, "refused.html", {"line": str(error), "code": code}, code)
             except FieldError as error:  # of a form that can't be shown, because of that field
-                return self._html(request, "nothing.html", {"line": str(error)}, 400)
+                return self._html(request, "refused.html", {"line": str(error), "code": 400}, 400)
 
         return answer
 
@@ -145,8 +146,17 @@ class Acts:
     def _asked(self, request: Request) -> Asked:
         query = dict(request.query_params)
         visitor: Visitor = request.state.visitor
-        who = visitor.proof or visitor.name
-        return Asked(self._desk, request.path_params, query, visitor.right, who, by=visitor.name)
+        is_data = request.url.path.startswith(API)
+        return Asked(
+            self._desk,
+            request.path_params,
+            query,
+            visitor.right,
+            visitor.proof or visitor.name,
+            is_data=is_data,
+            by=visitor.name,
+            traceparent=request.headers.get("traceparent", "") if is_data else "",
+        )
 
 
 def _about(outcome: Outcome) -> dict[str, Any]:

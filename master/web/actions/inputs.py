@@ -51,6 +51,8 @@ def _input(one: ArgumentInfo, typed: str) -> Input:
     found = _CHOICES.fullmatch(one.kind)
     choices = ["true", "false"] if one.kind == "true or false" else []
     choices = found[1].split(", ") if found else choices
+    if choices and typed and typed not in choices:  # such as `yes`, which the job takes, too
+        choices = [*choices, typed]
     modes = {"a whole number": "numeric", "a number": "decimal"}
     default = None if one.default is None else _written(one.default)
     long = "\n" in typed or "as JSON text" in one.kind

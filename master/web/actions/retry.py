@@ -46,7 +46,7 @@ async def _count(asked: Asked, run: int, fields: Fields) -> int | None:
 async def retry(asked: Asked, fields: Fields) -> Outcome:
     """Have those tried again that the fields choose."""
     number: int = asked.words["run"]
-    only, reason = chosen(fields), _reason(fields)
+    only, reason = chosen(fields), reason_in(fields)
     ask = partial(RetryRun, run=number, only=only, reason=reason, by=asked.by)
     reply = await asked.desk.master.ask(ask, Accepted, LONG_S)
     task = task_of(fields)
@@ -89,7 +89,8 @@ def moment(field: str, text: str) -> float | None:
         raise FieldError(field, line) from None
 
 
-def _reason(fields: Fields) -> str:
+def reason_in(fields: Fields) -> str:
+    """Why, as it was typed. Raises FieldError."""
     try:
         return reason_of(" ".join(fields.text("reason").split()))
     except ArgumentError as error:

@@ -14,18 +14,27 @@ import msgspec
 from queue_manager.client.checking import numbers_of, text_of
 from queue_manager.errors import ArgumentError, RefusedError
 from queue_manager.job.tags import joined, split_tags
+from queue_manager.trace import asked_traceparent
 from queue_manager.wire.messages import AskRun, RunShown, RunStarted, StartRun
+from queue_manager.wire.records import RunStatus
 
 from ..link.master import BusyError
-from ..pages.page import Asked, View
+from ..pages.page import Asked, NothingThereError, View
 from .action import Action, FieldError, Fields, Outcome
+from .again import filled
 from .ending import LONG_S
 from .inputs import ARG, LINES, args_of, field_of, inputs_of
 
 ONCE = "once"
 """A field that is another one in each form: two clicks on its button are one run."""
 
-_OTHERS = ("key", "needs", "after", LINES, ONCE)
+TRACE = "traceparent"
+"""Of W3C's trace context: the run keeps it. Programs send a header of this name, or this field."""
+
+FROM = "run"
+"""In the address of a form: the run with whose arguments it is filled in."""
+
+_OTHERS = ("key", "needs", "after", LINES, ONCE, TRACE)
 _KEPT = 256
 _SHOWN = 200
 
@@ -43,7 +52,13 @@ class Submits:
         """The job, and a field for each of its arguments."""
         job = await asked.desk.jobs.one(asked.words["job"])
         once = fields.text(ONCE) or secrets.token_urlsafe(12)
-        return {"job": job, "inputs": inputs_of(job.arguments, fields), "once": once}
+        source, lost, arguments = asked.number(FROM), list[str](), job.arguments
+        if source and not fields.text(ONCE):
+            run = await _source(asked, source)
+            fields, arguments, lost = filled(run, job)
+        inputs = inputs_of(arguments, fields)
+        of = {"fields": fields, "source": source, "lost": lost}
+        return {"job": job, "inputs": inputs, "once": once, **of}
 
     async def carry_out(self, asked: Asked, fields: Fields) -> Outcome:
         """Submit the run."""
@@ -60,7 +75,7 @@ class Submits:
         return await asyncio.shield(self._sent[key])
 
     async def _submit(self, asked: Asked, fields: Fields) -> Outcome:
-        make = request_of(asked.words["job"], fields)
+        make = request_of(asked.words["job"], fields, asked.traceparent)
         try:
             started = await asked.desk.master.ask(make, RunStarted, LONG_S)
         except BusyError:
@@ -70,6 +85,14 @@ class Submits:
             field = field_of(str(error), job.arguments)
             raise FieldError(field, str(error)) if field else error from None
         return _outcome(started, make(0))
+
+
+async def _source(asked: Asked, number: int) -> RunStatus:
+    """The run whose arguments are filled in. Raises NothingThereError for one of another job."""
+    run = await asked.desk.recent.run(number)
+    if run.job != asked.words["job"] or not number:
+        raise NothingThereError(f"run {number} is of another job: {run.job[:_SHOWN]}")
+    return run
 
 
 def _form_of(asked: Asked, fields: Fields) -> str:
@@ -95,8 +118,11 @@ async def _stands(asked: Asked, sent: asyncio.Future[Outcome]) -> bool:
     return True
 
 
-def request_of(job: str, fields: Fields) -> partial[StartRun]:
-    """What is asked for. Raises FieldError for what no request can have."""
+def request_of(job: str, fields: Fields, traceparent: str = "") -> partial[StartRun]:
+    """What is asked for. Raises FieldError for what no request can have.
+
+    traceparent: of the request; the field counts before it.
+    """
     for name in fields.names:
         if not name.startswith(ARG) and name not in _OTHERS:
             known = f"{ARG}NAME, {', '.join(_OTHERS)}"
@@ -109,6 +135,7 @@ def request_of(job: str, fields: Fields) -> partial[StartRun]:
         key=_text("key", fields.text("key").strip()) or None,
         needs=_needs(fields),
         after=_after(fields),
+        traceparent=_trace(fields.text(TRACE).strip() or traceparent.strip()),
     )
 
 
@@ -130,6 +157,13 @@ def _needs(fields: Fields) -> list[str]:
         return joined(split_tags(text), ())
     except (ValueError, RefusedError) as error:
         raise FieldError("needs", f"{text[:_SHOWN]!r}: {error}, such as gpu,bigmem") from None
+
+
+def _trace(text: str) -> str:
+    try:
+        return asked_traceparent(text)
+    except ArgumentError as error:
+        raise FieldError(TRACE, str(error)) from None
 
 
 def _after(fields: Fields) -> list[int]:

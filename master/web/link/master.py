@@ -77,6 +77,17 @@ class Master:
             return self._gone()
         return self._away_since
 
+    def check_level(self, level: int, what: str) -> None:
+        """Raise RefusedError if the master is too old for what is asked."""
+        if self._session is None or not self._session.up:
+            raise AwayError(self._gone())
+        has = self._session.welcome.level
+        if has < level:
+            raise RefusedError(
+                f"the master is older than these pages (it speaks level {has} of the protocol, and"
+                f" {what} need {level}): update the master"
+            )
+
     async def run(self) -> None:
         """Keep a session. A master with another store than before needs a new one."""
         while True:

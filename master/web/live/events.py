@@ -22,18 +22,18 @@ _PING_S = 15
 class Events:
     """The answer to a browser that looks at a page, for as long as it looks.
 
-    key, render: as `Hub.join`.
+    key, render, visit: as `Hub.join`. When the visit ends, the answer does.
     """
 
-    def __init__(self, hub: Hub, key: Hashable, render: Render) -> None:
-        self._hub, self._key, self._render = hub, key, render
+    def __init__(self, hub: Hub, key: Hashable, render: Render, visit: str = "") -> None:
+        self._hub, self._key, self._render, self._visit = hub, key, render, visit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._hub.has_room(self._key):
             line = "too many pages are open: this one shows no changes\n"
             await PlainTextResponse(line, 503, {"Retry-After": "30"})(scope, receive, send)
             return
-        stream = self._hub.join(self._key, self._render)
+        stream = self._hub.join(self._key, self._render, self._visit)
         answer = EventSourceResponse(_told(stream), ping=_PING_S, send_timeout=SEND_S)
         try:
             with contextlib.suppress(SendTimeoutError):
@@ -60,4 +60,6 @@ async def _told(stream: Stream) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(comment="hello", retry=_AGAIN_MS)
     while True:
         news = await stream.get()
+        if news is None:
+            return
         yield ServerSentEvent(news.text, event="parts")

@@ -49,11 +49,21 @@ class News:
 
 
 class Stream:
-    """One who looks. It keeps what it has not sent yet: the newest of each part, never a queue."""
+    """One who looks. It keeps what it has not sent yet: the newest of each part, never a queue.
 
-    def __init__(self) -> None:
+    visit: which visit it is of; empty: it ends with its connection alone.
+    """
+
+    def __init__(self, visit: str = "") -> None:
+        self.visit = visit
         self._news: News | None = None
         self._come = asyncio.Event()
+        self._is_over = False
+
+    def end(self) -> None:
+        """The visit has ended: nothing more is told."""
+        self._is_over = True
+        self._come.set()
 
     def put(self, news: News) -> None:
         """Parts have changed."""
@@ -61,9 +71,11 @@ class Stream:
         self._news = news if before is None else News({**before.parts, **news.parts})
         self._come.set()
 
-    async def get(self) -> News:
-        """Wait for parts that have changed."""
+    async def get(self) -> News | None:
+        """Wait for parts that have changed. None: the visit has ended."""
         await self._come.wait()
+        if self._is_over:
+            return None
         self._come.clear()
         news, self._news = self._news, None
         assert news is not None  # `put` has set both
@@ -147,11 +159,11 @@ class Hub:
         known = key in self._topics or len(self._topics) < self._most_topics
         return known and self.count < self._most
 
-    def join(self, key: Hashable, render: Render) -> Stream:
-        """Somebody looks from now on. key: the same for those who see the same."""
+    def join(self, key: Hashable, render: Render, visit: str = "") -> Stream:
+        """Somebody looks from now on. key: the same for those who see the same. visit: whose."""
         self.count += 1
         topic = self._topics.setdefault(key, _Topic(render))
-        stream = Stream()
+        stream = Stream(visit)
         topic.join(stream)
         self._looked_at.set()
         return stream
@@ -168,6 +180,13 @@ class Hub:
             topic.end()
         if not self._topics:
             self._looked_at.clear()
+
+    def end(self, visit: str) -> None:
+        """A visit has ended: nobody looks with it any more."""
+        for topic in self._topics.values():
+            for stream in topic.streams:
+                if visit and stream.visit == visit:
+                    stream.end()
 
     async def run(self) -> None:
         """Tell those who look what changes, for ever."""

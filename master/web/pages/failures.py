@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from msgspec.structs import asdict
@@ -37,11 +38,12 @@ async def load(asked: Asked) -> View:
     """One page of groups of all runs, or of those of a job."""
     job = asked.query.get("job", "")[:NAME_CHARS]
     after = asked.number("after")
-    groups, last, complete = await _groups(asked, None, after, PAGE, job)
+    groups, last, complete = await groups_of(asked, None, after, PAGE, job)
     return {
         "job": job,
         "after": after,
         "groups": groups,
+        "several": _several(groups),
         "next": None if complete else last,
     }
 
@@ -55,7 +57,7 @@ async def load_run(asked: Asked) -> View:
     ask = partial(AskLetters, run=number, only=only, after=after, limit=PAGE)
     key = ("letters", number, *filters.values(), after)
     page = await asked.desk.recent.get(key, ask, Letters)
-    groups, _, complete = await _groups(asked, number, 0, _GROUPS)
+    groups, _, complete = await groups_of(asked, number, 0, _GROUPS)
     return {
         "run": run,
         "filters": filters,
@@ -69,7 +71,22 @@ async def load_run(asked: Asked) -> View:
     }
 
 
-async def _groups(
+def _several(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The failures of a job that stand in several runs of these, with how many runs and letters."""
+
+    def name(one: dict[str, Any]) -> tuple[str, str]:
+        return one["job"], one["failure"]
+
+    found = []
+    for (job, failure), same in groupby(sorted(groups, key=name), name):
+        of = list(same)
+        if failure and job and len(of) > 1:
+            count = sum(one["count"] for one in of)
+            found.append({"job": job, "failure": failure, "runs": len(of), "count": count})
+    return found
+
+
+async def groups_of(
     asked: Asked, run: int | None, after: int, limit: int, job: str = ""
 ) -> tuple[list[dict[str, Any]], int, bool]:
     """Groups, where the next page begins, and whether there is none."""

@@ -30,6 +30,14 @@ class NothingThereError(QueueError):
     """There is no such page; the text says what is not there."""
 
 
+class ElsewhereError(QueueError):
+    """What was asked for is on another page. to: its path."""
+
+    def __init__(self, to: str) -> None:
+        super().__init__(f"this is at {to}")
+        self.to = to
+
+
 @dataclass(frozen=True)
 class Desk:
     """What pages are made with: the master, what it has said a moment ago, and rates.
@@ -58,7 +66,7 @@ class Desk:
 class Asked:
     """What was asked for. words: of the path. query: behind the `?`. right: the visitor's.
     visitor: tells visitors apart. by: who it is, as the log has it.
-    is_data: for a program, not for a page.
+    is_data: for a program, not for a page. traceparent: the header of that name, of a program.
 
     Raises NothingThereError for a number in the path that nothing can have.
     """
@@ -70,6 +78,7 @@ class Asked:
     visitor: str = ""
     is_data: bool = False
     by: str = ""
+    traceparent: str = ""
 
     def __post_init__(self) -> None:
         for name, value in self.words.items():

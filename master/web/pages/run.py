@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from queue_manager.wire.failure_groups import AskFailures, Failures
 from queue_manager.wire.records import RunStatus
 
 from ..files.found import as_plain, written_by
 from .charts import SPANS, WHOLE, default_span, last_minute, of_run, span_of
+from .failures import groups_of
 from .overview import left_s
 from .page import Asked, Page, View
 
@@ -35,15 +33,15 @@ async def load(asked: Asked) -> View:
     ended = run.done + run.dead + run.cancelled
     span = span_of(asked, default_span(run, asked.desk.now() - run.started_at), (WHOLE,))
     minute = last_minute(rates.last_minute(number))
-    failures = await _failures(asked, run)
+    groups, _, whole = await groups_of(asked, number, 0, _GROUPS) if run.dead else ([], 0, True)
     desk = asked.desk
     written = await written_by(run, desk.settings.http_files, desk.outs)
     return {
         "run": run,
         "printed": told.printed,
         "written": written and as_plain(written),
-        "groups": failures.groups if failures else [],
-        "more_groups": failures is not None and not failures.complete,
+        "groups": groups,
+        "more_groups": not whole,
         "rate": rates.of(number),
         "left_s": left_s(run, rates),
         "span": span,
@@ -55,14 +53,6 @@ async def load(asked: Asked) -> View:
         "share": ended / run.tasks if run.tasks else 0.0,
         "goes_on": run.state in ("pending", "active", "finishing", "stalled"),
     }
-
-
-async def _failures(asked: Asked, run: RunStatus) -> Failures | None:
-    """The newest groups of dead letters; None: there are no letters."""
-    if not run.dead:
-        return None
-    ask = partial(AskFailures, run=run.run, limit=_GROUPS)
-    return await asked.desk.recent.get(("failures of a run", run.run), ask, Failures)
 
 
 _PARTS = ("head", "actions", "progress", "why", "failures", "files", "rate", "printed", "facts")

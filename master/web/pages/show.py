@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 
 from queue_manager import __version__
@@ -24,7 +24,7 @@ from ..link.master import AwayError, BusyError
 from ..live.events import Events
 from ..live.hub import Hub, Parts
 from ..text.templates import Templates
-from .page import Asked, Desk, NothingThereError, Page, View
+from .page import Asked, Desk, ElsewhereError, NothingThereError, Page, View
 
 _RETRY_S = "3"
 
@@ -56,8 +56,10 @@ class Shows:
             except AwayError as error:
                 away = {"since": error.since}
                 return self.html(request, "away.html", away, 503, {"Retry-After": _RETRY_S})
+            except ElsewhereError as error:
+                return RedirectResponse(error.to, 303)
             except (NothingThereError, RefusedError) as error:
-                return self.html(request, "nothing.html", {"line": str(error)}, _code(error))
+                return self.refused(request, str(error), _code(error))
             return self.html(request, f"{page.name}.html", view)
 
         return show
@@ -92,6 +94,16 @@ class Shows:
             text, code, {"Vary": "Accept-Language, Cookie", **gone, **(headers or {})}
         )
 
+    def refused(
+        self,
+        request: HTTPConnection,
+        line: str,
+        code: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """A page with one line that refuses, and ways back."""
+        return self.html(request, "refused.html", {"line": line, "code": code}, code, headers)
+
     def _language(self, request: HTTPConnection) -> str:
         return self._templates.language_of(request.headers.get("accept-language", ""))
 
@@ -116,6 +128,8 @@ class Shows:
             except AwayError as error:
                 away = {"error": str(error), "since": error.since}
                 return JSONResponse(away, 503, {"Retry-After": _RETRY_S})
+            except ElsewhereError as error:
+                return RedirectResponse(f"/api{error.to}", 303)
             except (NothingThereError, RefusedError) as error:
                 return JSONResponse({"error": str(error)}, _code(error))
             return Response(as_json(view), media_type="application/json")
@@ -135,9 +149,11 @@ class Shows:
             return JSONResponse({"error": str(error)}, 404)
         language = self._language(request)
         if not page.parts:  # all pages without parts are one topic, whatever their address
-            return Events(self._hub, language, functools.partial(self._banner, language))
+            banner = functools.partial(self._banner, language)
+            return Events(self._hub, language, banner, request.state.visitor.proof)
         key = (page.name, *sorted(words.items()), *sorted(query.items()), language, asked.right)
-        return Events(self._hub, key, functools.partial(self._parts, page, asked, language))
+        parts = functools.partial(self._parts, page, asked, language)
+        return Events(self._hub, key, parts, request.state.visitor.proof)
 
     def _found(self, address: str) -> tuple[Page, dict[str, Any], dict[str, str]] | None:
         """The page at an address, the words in its path, and its query."""

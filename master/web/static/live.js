@@ -126,7 +126,11 @@ function listen() {
   });
   source.addEventListener("error", () => {
     told(false);
-    if (source.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN_MS);
+    if (source.readyState !== EventSource.CLOSED) return;
+    again = setTimeout(listen, AGAIN_MS);
+    fetch(location.href, { method: "HEAD" }).then((answer) => {
+      if (answer.status === 401) location.reload(); // somebody has logged out
+    }, () => {});
   });
 }
 

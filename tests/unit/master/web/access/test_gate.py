@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from master.web.access.cookies import Cookies
 from master.web.access.gate import Gate, own_path
 from master.web.access.hosts import Hosts
+from master.web.access.refusals import Refusals
 from master.web.access.tokens import Right, Tokens
 from tests.unit.master.web.loops import in_loop
 
@@ -35,6 +36,12 @@ def refuse(request: HTTPConnection, trouble: str, code: int) -> Response:
     return PlainTextResponse(f"a token, please {trouble}", code)
 
 
+def page(request: HTTPConnection, line: str, code: int, headers: Any = None) -> Response:
+    """What a refusal is for people. It knows nothing of a visitor from elsewhere."""
+    assert request.state.visitor.right is Right.NONE
+    return PlainTextResponse(f"a page: {line}", code, headers)
+
+
 async def asked(method: str, path: str, **headers: str) -> tuple[int, str]:
     """The code and the text of an answer. A cookie's header is `cookie=`."""
     path, _, query = path.partition("?")
@@ -51,7 +58,7 @@ async def asked(method: str, path: str, **headers: str) -> tuple[int, str]:
     async def receive() -> Any:
         raise AssertionError("the gate reads no body")
 
-    await Gate(inner, TOKENS, COOKIES, Hosts(set()), refuse)(scope, receive, send)
+    await Gate(inner, TOKENS, COOKIES, Hosts(set()), refuse, Refusals(page))(scope, receive, send)
     return sent[0]["status"], sent[-1]["body"].decode()
 
 
@@ -104,6 +111,18 @@ async def test_a_reader_is_told_how_to_get_the_right_to_act() -> None:
     _, text = await asked("POST", "/api/runs", **BEARER[Right.READ])
     line = "this token is for reading: `qm dashboard` prints the link that may act"
     assert json.loads(text) == {"error": line}
+
+
+@in_loop
+async def test_a_refusal_is_a_page_for_people_and_a_line_for_programs() -> None:
+    elsewhere = {"host": "evil.example", **COOKIE[Right.ACT]}
+    _, text = await asked("GET", "/runs", **elsewhere)
+    assert text == "a page: no pages under the name 'evil.example': add it to HTTP_HOSTS"
+    _, text = await asked("GET", "/api/runs", **elsewhere)
+    assert "add it to HTTP_HOSTS" in json.loads(text)["error"]
+    foreign = {"host": "127.0.0.1", "origin": "http://evil.example", **COOKIE[Right.ACT]}
+    _, text = await asked("POST", "/runs/1/cancel", **foreign)
+    assert text == "a page: this comes from a page of another site"
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "\\\\evil.example", "x"])

@@ -54,7 +54,9 @@ async def running(hub: Hub) -> AsyncIterator[None]:
 
 async def later(stream: Stream) -> Parts:
     async with asyncio.timeout(60.0):
-        return (await stream.get()).parts
+        news = await stream.get()
+        assert news is not None, "the visit has ended"
+        return news.parts
 
 
 async def loaded(page: Counted, times: int) -> None:
@@ -113,6 +115,22 @@ async def test_a_slow_reader_gets_the_newest_and_no_queue() -> None:
         stream.put(News({"count": str(number), f"old{number % 3}": "x"}))
     assert len(await later(stream)) == 4
     assert (stream._news, stream._come.is_set()) == (None, False)
+
+
+@in_loop
+async def test_a_visit_that_ends_is_told_nothing_more_and_the_others_are() -> None:
+    hub, page, other = Hub(TICK_S), Counted(), Counted()
+    async with running(hub):
+        mine = [hub.join("page", page, "me"), hub.join("other", other, "me")]
+        you, program = hub.join("page", page, "you"), hub.join("page", page)
+        hub.end("me")
+        hub.end("")
+        async with asyncio.timeout(10.0):
+            assert [await stream.get() for stream in mine] == [None, None]
+        mine[0].put(News({"count": "x"}))
+        assert await mine[0].get() is None
+        assert await later(you)
+        assert await later(program)
 
 
 @in_loop
