@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -103,10 +104,41 @@ def pythons() -> Iterator[str]:
             yield found
 
 
+Made = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Makes a folder once for all processes of pytest-xdist: `made(name, fill)` is where it is.
+
+    What fails is made again by the next one that needs it.
+    """
+    here = tmp_path_factory.getbasetemp()
+    place = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
+
+    def once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = place / f"package-{name}"
+        with (place / f"package-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "made").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                (folder / "made").touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="module")
+def wheel(made: Made) -> Path:
     """The wheel, built of a copy of the checkout by the setuptools that the lock names."""
-    folder = tmp_path_factory.mktemp("wheel")
+    (built,) = made("wheel", build_wheel).glob("*.whl")
+    return built
+
+
+def build_wheel(folder: Path) -> None:
+    """Build the wheel into a folder."""
     for part in PARTS:
         source, target = REPO / part, folder / "source" / part
         if source.is_dir():
@@ -116,34 +148,40 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source, target)
     build = ("wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation")
     said(sys.executable, "-m", "pip", *build, "--wheel-dir", folder, folder / "source")
-    (built,) = folder.glob("*.whl")
-    return built
 
 
-def environment_of(python: str, folder: Path, wheel: Path) -> Path:
-    """A new environment with the locked dependencies and the wheel. Returns its bin folder."""
+def make_environment(python: str, folder: Path, wheel: Path) -> None:
+    """Make an environment with the locked dependencies and the wheel."""
     uv("venv", "--python", python, folder)
     into = ("pip", "install", "--python", folder / "bin" / "python")
     uv(*into, "--require-hashes", "-r", REPO / "requirements.lock")
     uv(*into, "--no-deps", "--compile-bytecode", wheel)
-    return folder / "bin"
 
 
-@pytest.fixture(scope="module", params=pythons(), ids=lambda python: Path(python).parts[-3])
-def installed(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wheel: Path
-) -> Path:
+def version_of(python: str) -> str:
+    """How a Python is called in the names of tests."""
+    return Path(python).parts[-3]
+
+
+@pytest.fixture(scope="module", params=pythons(), ids=version_of)
+def installed(request: pytest.FixtureRequest, made: Made, wheel: Path) -> Path:
     """The bin folder of an environment of each of the Pythons."""
-    return environment_of(request.param, tmp_path_factory.mktemp("env") / "env", wheel)
+    python: str = request.param
+    name = f"env-{version_of(python)}"
+    return made(name, lambda folder: make_environment(python, folder / "env", wheel)) / "env/bin"
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """An environment that pip filled from the wheel, with no index and no network.
+def alone(made: Made, wheel: Path) -> Path:
+    """The bin folder of an environment that pip filled from the wheel, without an index.
 
     Its dependencies are links to those of this Python, which pip finds there.
     """
-    folder = tmp_path_factory.mktemp("alone")
+    return made("alone", lambda folder: fill_without_index(folder, wheel)) / "env/bin"
+
+
+def fill_without_index(folder: Path, wheel: Path) -> None:
+    """Make that environment, and the folder of links, in a folder."""
     env, links = folder / "env", folder / "dependencies"
     said(sys.executable, "-m", "venv", "--without-pip", env)
     links.mkdir()
@@ -157,7 +195,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     (packages / "dependencies.pth").write_text(f"{links}\n")
     pip = (sys.executable, "-m", "pip", "--python", env / "bin" / "python")
     said(*pip, "install", "--quiet", "--no-index", wheel, PIP_NO_INDEX="1")
-    return env / "bin"
 
 
 def test_the_wheel_has_its_types_its_schema_and_no_jobs(wheel: Path) -> None:
