@@ -45,6 +45,10 @@ if TYPE_CHECKING:  # the service asks this room, which knows the service by its 
 _SPARING = 200
 """The ended runs are counted anew after this many times the time that it takes."""
 
+_CHANGED = 20
+"""As `_SPARING`, if other runs are active than at the last count: a run counts once, not as an
+active one and as an ended one."""
+
 
 class MetricSources(Sources, Protocol):
     """All that metrics are made of, beside broker and store."""
@@ -70,7 +74,8 @@ class MetricsBuilder:
         self._started_at = turn.wall - (time.monotonic() - sources.started)
         self._tags = Labels()
         self._ended: list[RunsEnded] = []
-        self._count_after = 0.0
+        self._counted = 0.0, 0.0
+        self._were_active: set[int] = set()
 
     def answer(self, message: AskMetrics) -> Metrics:
         """The answer to a question."""
@@ -103,12 +108,15 @@ class MetricsBuilder:
         """Count the ended runs, unless that was done a moment ago. The count of before stays if
         the store can't be read."""
         began = time.monotonic()
-        if began < self._count_after:
+        active = {run.id for run in self._turn.broker.runs.values() if run.active}
+        at, took_s = self._counted
+        if began < at + took_s * (_SPARING if active == self._were_active else _CHANGED):
             return
         with contextlib.suppress(StoreError):
             self._ended = self._turn.store.runs_ended()
+            self._were_active = active
         ended = time.monotonic()
-        self._count_after = ended + _SPARING * (ended - began)
+        self._counted = ended, ended - began
 
     # --- tasks and runs ---
 

@@ -21,7 +21,7 @@ def test_promtool_finds_nothing_to_mend_in_what_a_master_tells(web: Web) -> None
 
 
 def test_the_rules_are_rules() -> None:
-    assert "10 rules found" in promtool("check", "rules", "alerts.yml")
+    assert "11 rules found" in promtool("check", "rules", "alerts.yml")
 
 
 def test_each_alert_fires_when_it_should_and_not_before() -> None:

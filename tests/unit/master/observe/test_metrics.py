@@ -131,8 +131,29 @@ def test_the_dead_letters_of_ended_runs_count_until_they_are_forgotten(desk: Des
     desk.run.collect_cursor = CollectCursor(closed=True)
     desk.broker.forget(desk.run)
     desk.commit()
-    sources.builder._count_after = 0.0
+    sources.builder._counted = 0.0, 0.0
     assert sources.job().tasks["dead"] == 0
+
+
+def test_a_dead_letter_counts_once_when_its_run_ends_and_when_it_is_tried_again(desk: Desk) -> None:
+    """A count of ended runs that is a while old is none of the runs that are active now."""
+    session, sources = desk.session(), Sources(desk)
+
+    def dead() -> int:
+        sources.builder._counted = time.monotonic() - 30.0, 1.0  # it took a second
+        return sources.job().tasks["dead"]
+
+    desk.submit(2)
+    desk.broker.exhaust(desk.run)
+    desk.fail(desk.lease(session), reject=True)
+    desk.commit()
+    assert dead() == 1
+    desk.fail(desk.lease(session), reject=True)
+    desk.commit()
+    assert (desk.run.active, dead()) == (False, 2)
+    assert desk.broker.retry(desk.run, desk.wall) == 2
+    desk.commit()
+    assert (desk.run.active, dead()) == (True, 0)
 
 
 # --- how old what waits is ---
