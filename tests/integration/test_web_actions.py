@@ -34,14 +34,19 @@ def work(task: dict[str, int]) -> int:
 
 
 class Browser:
-    """A browser without scripts: it keeps its cookies, and sends forms with their hidden key."""
+    """A browser without scripts: it keeps its cookies, and sends forms with their hidden key.
 
-    def __init__(self, web: Web, token: str) -> None:
-        self.web = web
+    language: what it asks for.
+    """
+
+    def __init__(self, web: Web, token: str, language: str = "") -> None:
+        self.web, self._language = web, language
         self.cookies = dict([web.cookie(token).split("=", 1)])
 
     def _ask(self, method: str, path: str, body: bytes | None = None, **more: str) -> Answer:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        if self._language:
+            more["Accept-Language"] = self._language
         answer = self.web.ask(method, path, body, Cookie=cookie, **more)
         if said := answer.headers.get("Set-Cookie"):
             name, _, value = said.partition(";")[0].partition("=")
