@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.docker)
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(600))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
@@ -188,7 +188,7 @@ def stack(
         client.close()
 
 
-def eventually(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
+def eventually(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
     """Wait until a condition holds, and return its value; an AssertionError at the deadline."""
     deadline = time.monotonic() + within_s
     while True:

@@ -243,7 +243,7 @@ def test_a_lease_goes_to_the_next_client_when_its_holder_ends(master: Master) ->
     first, second = master.client(), master.client()
     first("tasks.put('mine')")
     assert first("tasks.get()") == "mine"
-    second.begin("tasks.get(timeout=5)")
+    second.begin("tasks.get(timeout=60)")
     assert second.waits()
     first.kill()
     assert second.answer() == "mine"

@@ -175,7 +175,7 @@ def test_nonsense_behind_a_first_byte_of_tls_ends_the_connection_at_once(
         with socket.create_connection(("127.0.0.1", master.port), 10) as sock:
             sock.recv(1000)
             sock.sendall(words)
-            sock.settimeout(3.0)  # well under the time that a silent one is given
+            sock.settimeout(4.5)  # under the time that a silent one is given
             with contextlib.suppress(ConnectionResetError):
                 assert sock.recv(100) == b""
 

@@ -184,7 +184,7 @@ def test_on_loopback_our_sessions_are_encrypted_by_default(
 
 def test_a_proof_in_clear_is_of_no_use_where_tls_is_required(encrypted: Master) -> None:
     """Also if it begins without having been asked for."""
-    with socket.create_connection(("127.0.0.1", encrypted.port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", encrypted.port), timeout=60) as sock:
         sock.sendall(frame(handshake.new_hello()))
         words = b""
         with contextlib.suppress(ConnectionResetError):
