@@ -22,7 +22,7 @@ from master.changes import (
     TrackedRecord,
     TrackedState,
 )
-from master.history import MINUTE_S, HistoryRecord, Standing, begin_of
+from master.history import FINE_S, MINUTE_S, HistoryRecord, Standing, begin_of
 from queue_manager import codec
 from queue_manager.client.connection.link import Link
 from queue_manager.wire.failures import FailureFilter
@@ -56,6 +56,9 @@ BESIDE = sized((1_000, 60), (10, 6))
 
 ROUNDS = 5
 PAGE = 50
+CHART_STEPS = 120
+"""How many points the charts of the pages ask for. Without a step an answer has up to 1,500."""
+
 DAY_S = 86_400.0
 MOST_S, MOST_HISTORY_S, MOST_HELD_S = 0.2, 0.05, 0.1
 _STEP = 2_000
@@ -70,6 +73,7 @@ def measure() -> list[Figure]:
     with processes.scratch() as folder:
         began = time.monotonic()
         written.fill(folder / "data", _changes(time.time()))
+        written.prune_minutes(folder / "data", time.time() - FINE_S)
         made_s = time.monotonic() - began
         with processes.master(folder, more={"MASTER_HTTP_PORT": "0"}) as (master, port):
             figures = pages.seen(folder / "data" / "web", LETTERS)
@@ -118,6 +122,8 @@ def _questions(now: float) -> Iterator[tuple[str, Question, float]]:
         for which, run in (("all runs", None), ("one run", 1)):
             ask = partial(AskHistory, run=run, since_at=now - days * DAY_S)
             yield f"the last {what} of {which}", _one(ask, History), MOST_HISTORY_S
+    chart = partial(AskHistory, run=1, since_at=now - 31 * DAY_S, step_s=31 * DAY_S / CHART_STEPS)
+    yield "the same in the steps of a chart", _one(chart, History), MOST_HISTORY_S
 
 
 def _one(make: Callable[[int], Any], kind: type) -> Question:

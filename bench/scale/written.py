@@ -23,6 +23,16 @@ def fill(data: Path, all_changes: Iterable[Changes]) -> None:
         store.close()
 
 
+def prune_minutes(data: Path, before_at: float) -> None:
+    """Leave ten minutes alone of the history before a time (UTC epoch, s), as masters do."""
+    store = SqliteStore(data)
+    try:
+        while store.prune_history(before_at, 0.0, 10_000):
+            pass
+    finally:
+        store.close()
+
+
 def results(blocks: int, first_id: int = 1) -> Iterator[Changes]:
     """Results of the queue run that nobody has read. first_id: number of the first block."""
     body = codec.encode_batch([7] * BLOCK_TASKS)
