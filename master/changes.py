@@ -14,6 +14,7 @@ from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
 
 from .history import Counted, HistoryRecord
 from .scheduled import ScheduleRecord
+from .tries import Fate
 
 QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
@@ -100,7 +101,9 @@ class TrackedRecord:
     of a dead letter, its place among the outcomes; 0 of all other tasks. retries: how it was tried
     again after it was a dead letter, the newest last. The store alone writes them (`revived`): a
     record that replaces another one leaves those that are there. failure: the number of the group
-    of a dead letter, which the store gives it.
+    of a dead letter, which the store gives it. tries: how many tries have ended, which a retry does
+    not set back. fate, ended_at, took_s: of the try that the record tells of, as in `Tried`. A
+    record that replaces another one leaves the try of that one to `Store.read_tries`.
     """
 
     run: int
@@ -123,6 +126,15 @@ class TrackedRecord:
     seq: int = 0
     retries: list[RetryNote] = field(default_factory=list)
     failure: int = 0
+    tries: int = 0
+    fate: Fate = Fate.NONE
+    ended_at: float = 0.0
+    took_s: float | None = None
+
+    @property
+    def has_earlier(self) -> bool:
+        """Whether the task was tried before the try that this record tells of."""
+        return self.tries > (self.fate is not Fate.NONE)
 
 
 class Revival(NamedTuple):

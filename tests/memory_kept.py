@@ -19,6 +19,7 @@ from master.changes import (
 )
 from master.history import Rows
 from master.scheduled import ScheduleRecord
+from master.tries import TryRecord
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import DeadLetter
 from tests.memory_groups import Groups
@@ -45,6 +46,7 @@ class Kept:
     blocks: dict[int, BlockRecord] = field(default_factory=dict)
     outcomes: dict[int, OutcomeRecord] = field(default_factory=dict)
     tracked: dict[tuple[int, int], TrackedRecord] = field(default_factory=dict)
+    tries: dict[tuple[int, int], list[TryRecord]] = field(default_factory=dict)
     keys: set[tuple[int, str]] = field(default_factory=set)
     dropping: set[int] = field(default_factory=set)
     quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)

@@ -44,11 +44,19 @@ from master.reads import (
 from master.scheduled import ScheduleRecord
 from master.store.contract import Store
 from master.task_lists import TasksFound, TasksSought
+from master.tries import TryRecord
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import Ranges, both
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import DeadLetter
-from tests import memory_clock, memory_failures, memory_history, memory_lists, memory_results
+from tests import (
+    memory_clock,
+    memory_failures,
+    memory_history,
+    memory_lists,
+    memory_results,
+    memory_tries,
+)
 from tests.memory_kept import Kept
 
 
@@ -137,6 +145,8 @@ class MemoryStore(NothingAges):
         for record in changes.tracked.values():
             before = kept.tracked.get((record.run, record.task))
             notes = [] if before is None else before.retries
+            if before is not None:
+                memory_tries.keep(kept, before, record)
             kept.tracked[record.run, record.task] = replace(
                 record, retries=notes, failure=groups.get((record.run, record.task), 0)
             )
@@ -365,6 +375,9 @@ class MemoryStore(NothingAges):
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         return memory_results.read_task(self._kept, run, task)
 
+    def read_tries(self, run: int, task: int) -> list[TryRecord]:
+        return memory_tries.read_tries(self._kept, run, task)
+
     def find_task(self, run: int, key: str) -> int:
         return memory_results.find_task(self._kept, run, key)
 
@@ -404,6 +417,7 @@ class MemoryStore(NothingAges):
                 del self._kept.outcomes[seq]
             for task in self._kept.tasks_of_block.pop(number, ()):
                 del self._kept.tracked[run, task]
+                self._kept.tries.pop((run, task), None)
         del self._kept.by_run.get(run, [])[:rows]
         if not self._kept.by_run.get(run):
             self._kept.own = {k: g for k, g in self._kept.own.items() if k[0] != run}

@@ -36,6 +36,7 @@ from master.reads import (
     WaitingPage,
 )
 from master.task_lists import TasksFound, TasksSought
+from master.tries import TryRecord
 from queue_manager.ranges import Ranges
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import DeadLetter
@@ -202,6 +203,9 @@ class NullStore(NothingAges):
 
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         return None
+
+    def read_tries(self, run: int, task: int) -> list[TryRecord]:
+        return []
 
     def find_task(self, run: int, key: str) -> int:
         return 0

@@ -9,12 +9,14 @@ from queue_manager.ranges import Ranges
 
 from ..changes import BlockRecord, Changes, Mishap, OutcomeRecord, TrackedRecord, TrackedState
 from ..tally.tally import Tally
+from ..tries import Tried
 from .growing import GrowingBlock
 from .lanes.tracked import Tracked
 from .runs.run import Run
 from .undo import UndoLog
 
 _NO_MISHAP = Mishap()
+_NO_TRY = Tried()
 
 
 class Journal(UndoLog):
@@ -133,11 +135,13 @@ class Journal(UndoLog):
         delay_s: float = 0.0,
         worker: str = "",
         mishap: Mishap = _NO_MISHAP,
+        tried: Tried = _NO_TRY,
     ) -> None:
         """Stage how a tracked task stands.
 
-        lease: the lease that was settled, 0 for none. mishap: of its last attempt. A dead letter
-        is counted as the newest one of its run: the caller keeps the run.
+        lease: the lease that was settled, 0 for none. mishap: of its last attempt. tried: the try
+        that has ended, which `task.tries` counts already. A dead letter is counted as the newest
+        one of its run: the caller keeps the run.
         """
         seq = 0
         if state is TrackedState.DEAD:
@@ -162,6 +166,10 @@ class Journal(UndoLog):
             mishap.printed,
             mishap.raised,
             seq,
+            tries=task.tries,
+            fate=tried.fate,
+            ended_at=tried.ended_at,
+            took_s=tried.took_s,
         )
         self.note_moved(task.block, task.position, task.position + 1)
 

@@ -24,6 +24,7 @@ from ..changes import (
     TrackedState,
 )
 from ..tally.tally import Became
+from ..tries import Fate, Tried
 from .group_control import GroupControl
 from .growing import GrowingBlock
 from .journal import Journal
@@ -137,10 +138,17 @@ class Tasks:
         if lease.tracked is not None:
             run.tracked -= 1
             run.tracked_leased -= 1
-            self._journal.record_task(run, lease.tracked, TrackedState.DONE, number)
+            self._done_tracked(session, lease, lease.tracked, took_s)
         run.learn(count, took_s, len(results))
         self._leasing.paces.learn(run)
         return True
+
+    def _done_tracked(self, session: Session, lease: Lease, task: Tracked, took_s: float) -> None:
+        self._journal.keep(task)
+        task.tries += 1
+        tried = Tried(Fate.DONE, self._journal.now + self._tally.behind_s, took_s or None)
+        told = (lease.run, task, TrackedState.DONE, lease.number)
+        self._journal.record_task(*told, worker=session.name, tried=tried)
 
     def deliver(self, results: bytes) -> None:
         """Stage a result that a stock client put without a lease, for whoever reads."""
@@ -182,7 +190,8 @@ class Tasks:
         run.leased -= 1
         if whole_group and delay_s is not None and task.group is not None:
             self._groups.pause(run, task.group, delay_s, now, wall)
-        record = partial(self._journal.record_task, worker=session.name, mishap=mishap)
+        tried = Tried(Fate.FAILED, wall, took_s or None)  # 0: a worker that does not tell
+        record = partial(self._journal.record_task, worker=session.name, mishap=mishap, tried=tried)
         if is_last:
             _count_dead(run)
             record(run, task, TrackedState.DEAD, number)
@@ -264,7 +273,9 @@ class Tasks:
         else:
             state, mishap = TrackedState.WAITING, Mishap(f"its lease was lost: {who} ended")
             self._journal.when_committed(partial(self._waiting.track, run, task, now))
-        self._journal.record_task(run, task, state, lease.number, worker=who, mishap=mishap)
+        tried = Tried(Fate.LOST, wall, now - lease.since)
+        told = (run, task, state, lease.number)
+        self._journal.record_task(*told, worker=who, mishap=mishap, tried=tried)
 
     # --- cancelled ---
 
@@ -332,7 +343,7 @@ class Tasks:
     def _tracked_of(self, lease: Lease, position: int) -> Tracked:
         """The task at a position of a lease, which is tracked by itself from now on.
 
-        The caller may change it and its run: a roll-back restores both.
+        Its try has ended. The caller may change it and its run: a roll-back restores both.
         """
         run, task = lease.run, lease.tracked
         self._journal.keep(run)
@@ -344,6 +355,7 @@ class Tasks:
         else:
             run.tracked_leased -= 1
         self._journal.keep(task)
+        task.tries += 1
         return task
 
 

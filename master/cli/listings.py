@@ -79,7 +79,8 @@ async def show_task(settings: Settings, authkey: bytes, which: int | str, task: 
     """
     async with connected(settings, authkey, tell_trouble) as client:
         run = await number_of(client, which)
-        shown = await client.call_idempotent(partial(AskTask, run=run, task=task), TaskShown)
+        ask = partial(AskTask, run=run, task=task, tries=True)
+        shown = await client.call_idempotent(ask, TaskShown)
     write(task_lines(shown.task))
     return 0
 

@@ -9,13 +9,14 @@ import msgspec
 from queue_manager import codec
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
-from queue_manager.wire.records import NOBODY_COLLECTS, TaskStatus
+from queue_manager.wire.records import NOBODY_COLLECTS, TaskStatus, TaskTry
 
 from ..broker.leases.lease import Lease
 from ..broker.runs.run import Run
 from ..changes import OutcomeRecord, TrackedRecord
 from ..observe.diagnosis import Sources
 from ..reads import TaskRecord
+from ..tries import TryRecord
 from ..turn.answer import PeerReply
 from ..turn.run_lookup import find_run
 from ..turn.turn import Turn
@@ -25,6 +26,9 @@ from .pages import PAGE_BYTES
 
 TASK_BYTES = 512 * 1024
 """How many bytes of each text are shown of one task."""
+
+TRIES_BYTES = 2 * 1024 * 1024
+"""How many bytes the texts of the tries of one task have together: a frame takes them."""
 
 CHOSEN_BYTES = 512 * 1024
 """About how much of the dead letters a page of chosen ones looks at: some 2,000 of them."""
@@ -63,7 +67,11 @@ class TaskViews:
         if record is None:
             has = f"it has 1 to {run.tasks}" if run.tasks else "it has none yet"
             raise RefusedError(f"run {run.id} has no task {task}; {has}")
-        reply.send(TaskShown(message.seq, self._status(run, task, record)))
+        status = self._status(run, task, record)
+        if message.tries:
+            tries = _tries(self._turn.store.read_tries(run.id, task))
+            status = msgspec.structs.replace(status, tries=tries)
+        reply.send(TaskShown(message.seq, status))
 
     def _status(self, run: Run, task: int, record: TaskRecord) -> TaskStatus:
         tracked, outcome = record.tracked, record.outcome
@@ -138,3 +146,22 @@ def _with_tracked(status: TaskStatus, tracked: TrackedRecord, wall: float) -> Ta
         raised=tracked.raised,
         retries=tracked.retries,
     )
+
+
+def _tries(records: list[TryRecord]) -> list[TaskTry]:
+    """The tries of a task, each with its share of the texts that a frame takes."""
+    limit_bytes = TRIES_BYTES // 3 // max(len(records), 1)
+    return [
+        TaskTry(
+            record.number,
+            record.fate,
+            record.ended_at,
+            record.took_s,
+            record.worker,
+            cut_back(record.error, limit_bytes),
+            cut_front(record.evidence, limit_bytes),
+            cut_front(record.printed, limit_bytes),
+            record.raised,
+        )
+        for record in records
+    ]

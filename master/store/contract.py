@@ -37,6 +37,7 @@ from ..reads import (
 )
 from ..scheduled import ScheduleRecord
 from ..task_lists import TasksFound, TasksSought
+from ..tries import TryRecord
 
 
 class Store(Protocol):
@@ -231,6 +232,13 @@ class Store(Protocol):
 
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         """All that there is of one task. None: there is no such task."""
+
+    def read_tries(self, run: int, task: int) -> list[TryRecord]:
+        """How the newest `TRIES` tries of a task ended, the newest first.
+
+        A task that neither failed nor was lost nor delayed has none: nobody notes which worker
+        has done it.
+        """
 
     def find_task(self, run: int, key: str) -> int:
         """The number of the task with a key. 0: no block of the newest 1,024 with keys has it."""

@@ -190,6 +190,26 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
     died_at: float = 0.0
 
 
+class TaskTry(msgspec.Struct, frozen=True):
+    """How one try of a task ended.
+
+    number: of all tries of the task, from 1 on, also over retries. fate: failed, lost (with its
+    worker or connection, uncharged) or done. ended_at: UTC epoch in seconds; 0: nobody knows.
+    took_s: how long it took; of a lost one, how long its session held it; None: nobody knows. The
+    other fields are those of a dead letter.
+    """
+
+    number: int
+    fate: str
+    ended_at: float = 0.0
+    took_s: float | None = None
+    worker: str = ""
+    error: str = ""
+    evidence: str = ""
+    printed: str = ""
+    raised: bytes = b""
+
+
 class TaskStatus(msgspec.Struct, frozen=True):
     """One task with all that is known of it.
 
@@ -197,7 +217,8 @@ class TaskStatus(msgspec.Struct, frozen=True):
     payload, and the place in it. results, result_position: the same of its result. worker: the
     worker that runs it, or that reported its last try. since_s: how long it has been leased. due_s:
     how long it is still delayed. error, evidence, printed, raised: those of its last failed try.
-    retries: how it was tried again after it was a dead letter, the newest last.
+    retries: how it was tried again after it was a dead letter, the newest last. tries: its newest
+    ten tries, the newest first, if they were asked for.
     """
 
     run: int
@@ -221,6 +242,7 @@ class TaskStatus(msgspec.Struct, frozen=True):
     printed: str = ""
     raised: bytes = b""
     retries: list[RetryNote] = []
+    tries: list[TaskTry] = []
 
 
 class ResultBlock(msgspec.Struct, frozen=True, array_like=True):

@@ -284,13 +284,15 @@ class AskTask(Message, frozen=True, array_like=True, tag="task?"):
     """Ask for all that is known of one task. Answer: `TaskShown`.
 
     key: with `task` 0, the task with this key, if it is among the newest of its run: whoever has
-    lost the answer to a submit learns so what has become of it.
+    lost the answer to a submit learns so what has become of it. tries: the answer has the task's
+    newest tries, too.
     """
 
     seq: int
     run: int
     task: int
     key: Key = ""
+    tries: bool = False
 
 
 class RetryRun(Message, frozen=True, array_like=True, tag="retry"):

@@ -217,6 +217,7 @@ class Judge(Truth):
             task.state = "done"
             if task.tracked:
                 task.settled = number
+                task.tries += 1
             self.runs[task.run].done += 1
             self.index(task)
         return tasks
@@ -255,6 +256,7 @@ class Judge(Truth):
         task.tracked, task.settled = True, number
         task.losses += is_loss
         task.attempts += not is_loss
+        task.tries += 1
         task.due, task.due_wall, task.delay_s = now, wall, 0.0
         task.ready_at = now
         over = task.losses >= run.options.losses if is_loss else False
@@ -472,8 +474,8 @@ class Judge(Truth):
             if run.state == "cancelled":
                 continue
             state = "done" if task.state == "withdrawn" else task.state
-            told = (record.state, record.attempts, record.losses, record.lease)
-            true = (state, task.attempts, task.losses, task.settled)
+            told = (record.state, record.attempts, record.losses, record.tries, record.lease)
+            true = (state, task.attempts, task.losses, task.tries, task.settled)
             check(told == true, "{} is recorded as {}, and is {}", task, told, true)
             check(
                 abs(record.due_at - task.due_wall) < SOON or record.state != "waiting",

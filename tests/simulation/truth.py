@@ -32,7 +32,8 @@ class Task:
 
     holder: number of the lease that is valid, 0 if none; session: whose that is. settled: the lease
     that its tracked was recorded for. visible: a commit has gone by since it last changed hands.
-    may_wait: it is held, and nobody knows when it starts.
+    may_wait: it is held, and nobody knows when it starts. tries: how many have ended, also before a
+    retry.
     """
 
     run: int
@@ -48,6 +49,7 @@ class Task:
     session: int = 0
     attempts: int = 0
     losses: int = 0
+    tries: int = 0
     tracked: bool = False
     settled: int = 0
     due: float = 0.0

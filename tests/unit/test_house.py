@@ -25,7 +25,16 @@ TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names
 }
 RECORDS = {
     f"master.{name}"
-    for name in ("changes", "failures", "history", "reads", "released", "scheduled", "task_lists")
+    for name in (
+        "changes",
+        "failures",
+        "history",
+        "reads",
+        "released",
+        "scheduled",
+        "task_lists",
+        "tries",
+    )
 }
 """What broker and store tell each other, and what no clock says less than."""
 ROOMS = {

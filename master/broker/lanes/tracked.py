@@ -27,6 +27,7 @@ class Tracked:
 
     due_at: wall time at which its delay is over. gone: it does not wait in memory any more.
     is_ready: its delay is over, and it is in the heap of ready tasks. reason: of its last retry.
+    tries: how many tries have ended, which a retry does not set back.
     """
 
     task: int
@@ -40,6 +41,7 @@ class Tracked:
     gone: bool = False
     is_ready: bool = False
     reason: str = ""
+    tries: int = 0
 
     def __lt__(self, other: Tracked) -> bool:
         """Two of the same task may meet in a heap: all but one of them are gone."""
@@ -47,10 +49,10 @@ class Tracked:
 
     def saved(self) -> Callable[[], None]:
         """Returns what restores all that a turn changes of it."""
-        return partial(self._restore, self.attempts, self.losses, self.due_at)
+        return partial(self._restore, self.attempts, self.losses, self.due_at, self.tries)
 
-    def _restore(self, attempts: int, losses: int, due_at: float) -> None:
-        self.attempts, self.losses, self.due_at = attempts, losses, due_at
+    def _restore(self, attempts: int, losses: int, due_at: float, tries: int) -> None:
+        self.attempts, self.losses, self.due_at, self.tries = attempts, losses, due_at, tries
 
     @property
     def range(self) -> Range:
@@ -75,6 +77,8 @@ class Tracked:
             record.losses,
             record.due_at,
             reason=record.retries[-1].reason if record.retries else "",
+            # An earlier release did not count them.
+            tries=max(record.tries, record.attempts + record.losses),
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from queue_manager import codec
@@ -15,7 +14,9 @@ from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.records import RunStatus, TaskStatus
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
+from .fields import field, quoted, time_text
 from .plain_json import Letter
+from .tries_text import tries_lines
 
 _SHOWN = 300
 """Characters of a payload in a list of dead letters; `show` has all of it."""
@@ -70,32 +71,33 @@ def letter_lines(letter: Letter) -> Iterator[str]:
     """One dead letter."""
     dead = letter.letter
     yield f"task {dead.task}: {harmless(dead.error)}"
-    yield _field("payload", _short(shown(letter.payload), f"qm show {letter.run} {dead.task}"))
+    yield field("payload", _short(shown(letter.payload), f"qm show {letter.run} {dead.task}"))
     if letter.key is not None:
-        yield _field("key", repr(letter.key))
+        yield field("key", repr(letter.key))
     yield from _tried(dead.attempts, dead.losses, dead.worker)
-    yield _field("died", f"{time_text(dead.died_at)}, {harmless_line(failure_of(dead))}")
-    yield from _quoted(dead.evidence)
+    yield field("died", f"{time_text(dead.died_at)}, {harmless_line(failure_of(dead))}")
+    yield from quoted(dead.evidence)
 
 
 def task_lines(task: TaskStatus) -> Iterator[str]:
     """One task in any state."""
     yield f"run {task.run} ({task.job or 'queue'}), task {task.task}: {_state(task)}"
-    yield _field("payload", shown(_value(task.body, task.position)))
+    yield field("payload", shown(_value(task.body, task.position)))
     if task.results is not None:
-        yield _field("result", shown(_value(task.results, task.result_position)))
+        yield field("result", shown(_value(task.results, task.result_position)))
     if task.key is not None:
-        yield _field("key", repr(task.key))
+        yield field("key", repr(task.key))
     if task.group is not None:
-        yield _field("group", repr(task.group))
+        yield field("group", repr(task.group))
     if task.priority:
-        yield _field("priority", str(task.priority))
+        yield field("priority", str(task.priority))
     yield from _tried(task.attempts, task.losses, task.worker)
     yield from map(_retried, task.retries)
     if task.error:
-        yield _field("error" if task.state == "dead" else "last error", harmless(task.error))
-        yield from _quoted(task.evidence)
+        yield field("error" if task.state == "dead" else "last error", harmless(task.error))
+        yield from quoted(task.evidence)
     yield from _printed(task)
+    yield from tries_lines(task.tries, newest_shown=bool(task.error))
 
 
 def _state(task: TaskStatus) -> str:
@@ -109,21 +111,16 @@ def _state(task: TaskStatus) -> str:
 def _tried(attempts: int, losses: int, worker: str) -> Iterator[str]:
     """The tries of a task. Only charged attempts count: a task done at the first try has none."""
     if attempts or losses:
-        yield _field("attempts", str(attempts) + f", and lost {_times(losses)}" * bool(losses))
+        yield field("attempts", str(attempts) + f", and lost {_times(losses)}" * bool(losses))
     if worker:
-        yield _field("worker", harmless(worker))
+        yield field("worker", harmless(worker))
 
 
 def _retried(note: RetryNote) -> str:
     """When a task was tried again after it was a dead letter, who asked for it, and why."""
     reason = f": {harmless_line(note.reason)}" if note.reason else ""
     by = f" by {harmless_line(note.by)}" if note.by else ""
-    return _field("retried", f"at {time_text(note.at)}{by}{reason}")
-
-
-def time_text(at: float) -> str:
-    """A time (UTC epoch in seconds) as local time, in a form that options take, too."""
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+    return field("retried", f"at {time_text(note.at)}{by}{reason}")
 
 
 def _times(count: int) -> str:
@@ -132,27 +129,20 @@ def _times(count: int) -> str:
 
 def _printed(task: TaskStatus) -> Iterator[str]:
     if task.printed:
-        yield _field("printed", "by its last failed try, the end of it:")
-        yield from _quoted(task.printed)
+        yield field("printed", "by its last failed try, the end of it:")
+        yield from quoted(task.printed)
     elif not (task.attempts or task.losses or task.retries):
-        yield _field("printed", "not kept: output is kept of failed tries only, it has had none")
+        yield field("printed", "not kept: output is kept of failed tries only, it has had none")
     elif task.state == "done":
-        yield _field("printed", "not kept: that of its failed tries went when it was done")
+        if not task.tries:
+            yield field("printed", "not kept: its tries were those of an earlier release")
     else:
-        yield _field("printed", "nothing by its last failed try")
+        yield field("printed", "nothing by its last failed try")
 
 
 def _value(body: bytes, position: int) -> Any:
     (value,) = codec.decode_each(body, position, position + 1, SHOWN_ITEM)
     return value
-
-
-def _field(name: str, value: str) -> str:
-    return f"  {name:<10} {value}"
-
-
-def _quoted(text: str) -> Iterator[str]:
-    return (f"  | {harmless(line)}" for line in text.rstrip().splitlines())
 
 
 def _short(text: str, where: str) -> str:

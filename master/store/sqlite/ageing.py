@@ -112,10 +112,14 @@ def _is_old(db: sqlite3.Connection, block: int, seq: int, died_by: float) -> boo
 
 def _delete(db: sqlite3.Connection, block: int) -> None:
     """Delete a block without its outcomes. Keys that are not in the tree yet stay taken."""
-    keys = one(db, "SELECT keys FROM blocks WHERE id = ?", block)
+    first, count, keys = db.execute(
+        "SELECT first, count, keys FROM blocks WHERE id = ?", (block,)
+    ).fetchone()
     for key in [] if keys is None else msgspec.msgpack.decode(keys, type=list[str]):
         db.execute("DELETE FROM keys WHERE run = ? AND hash = ?", (QUEUE_RUN, hash_key(key)))
     db.execute("DELETE FROM strays WHERE block = ?", (block,))
+    tasks = (QUEUE_RUN, first, first + count)
+    db.execute("DELETE FROM tries WHERE run = ? AND task >= ? AND task < ?", tasks)
     db.execute("DELETE FROM blocks WHERE id = ?", (block,))
 
 

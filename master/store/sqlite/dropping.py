@@ -55,6 +55,7 @@ def drop_some(db: sqlite3.Connection, rows: int) -> bool:
         return False
     for table, column, size in (
         ("strays", "task", "LENGTH(evidence) + LENGTH(printed) + LENGTH(raised)"),
+        ("tries", "task", "LENGTH(evidence) + LENGTH(printed) + LENGTH(raised)"),
         ("fresh_keys", "id", "LENGTH(hashes)"),
         ("keys", "hash", "0"),
         ("quotas", "name", "0"),

@@ -1,4 +1,4 @@
-"""The verbs of the store for who looks on: history, failures, runs by a text, tasks by state."""
+"""The verbs for who looks on: history, failures, runs by a text, tasks by state, tries."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ...failures import FailurePage, GroupsSought, NewestPage, NewestSought
 from ...history import HistoryRecord
 from ...reads import RunPage, RunsEnded, RunsSought, StoreSize
 from ...task_lists import TasksFound, TasksSought
+from ...tries import TryRecord
 from . import counting, failures, history
 from .guard import reads
-from .read import finding, letters, listing
+from .read import finding, letters, listing, tries
 
 
 class Overview:
@@ -47,6 +48,10 @@ class Overview:
     @reads
     def find_letters(self, sought: NewestSought) -> NewestPage:
         return letters.find_letters(self._db, sought)
+
+    @reads
+    def read_tries(self, run: int, task: int) -> list[TryRecord]:
+        return tries.read_tries(self._db, run, task)
 
     @reads
     def last_minute(self) -> float:

@@ -11,16 +11,28 @@ import msgspec
 from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.limits import RETRY_NOTES
 
-from ...changes import QUEUE_RUN, Changes, Delivered, Revival, RunState
+from ...changes import QUEUE_RUN, Changes, Delivered, Revival, RunState, TrackedRecord
 from ...scheduled import ScheduleRecord
+from ...tries import PLACES
 from .counting import write_marks
 from .dropping import drop_later, forget
 from .failures import counted, forget_groups, leaving
 from .history import add_history
 from .read.finding import keep_texts
 from .read.results import count_results
+from .read.tries import IS_TRY, LAST
 from .schema.rows import get_meta, insert, one, set_meta, set_metas
-from .schema.tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, SCHEDULES, TRACKED
+from .schema.tables import (
+    BLOCKS,
+    COUNTS,
+    OUTCOMES,
+    OWN_GROUPS,
+    QUOTAS,
+    RUNS,
+    SCHEDULES,
+    TRACKED,
+    TRIES,
+)
 
 UNREAD = "unread_results"
 """The name under which is kept how many results of the queue run nobody was ever given."""
@@ -47,6 +59,11 @@ _REVIVE_ALL = _REVIVE.format("state = 'dead'")
 # `+` keeps SQLite from an index of dead letters: it would look at all of them for a few.
 _REVIVE_SOME = _REVIVE.format("+state = 'dead' AND task IN (SELECT value FROM json_each(?4))")
 _SOME_DEAD = "run = ?1 AND +state = 'dead' AND task IN (SELECT value FROM json_each(?2))"
+_KEEP_TRIES = (
+    f"INSERT OR REPLACE INTO tries (run, task, place, {TRIES.columns})"
+    f" SELECT run, task, MAX(tries, attempts + losses, 1) % {PLACES}, {LAST} FROM strays"
+    f" WHERE run = ? AND task IN (SELECT value FROM json_each(?)) AND {IS_TRY}"
+)
 _NOTES = msgspec.msgpack.Decoder(list[RetryNote])
 _GROW_BLOCK = "UPDATE blocks SET count = ?, body = ? WHERE id = ?"
 _SET_COUNTS = f"UPDATE runs SET {COUNTS.assignments()} WHERE id = ?"
@@ -62,6 +79,7 @@ def write(db: sqlite3.Connection, changes: Changes, numbers: dict[str, int]) -> 
         db.execute(_GROW_BLOCK, (block.count, block.body, block.id))
     OUTCOMES.insert(db, changes.outcomes)
     _revive(db, changes.revived)
+    _keep_tries(db, changes.tracked.values())
     TRACKED.insert(db, counted(db, changes.tracked.values()), end=_REPLACE_TRACKED)
     newest_dead = max((record.seq for record in changes.tracked.values()), default=0)
     if newest_dead:  # a retry or a forgotten run takes the number away from there
@@ -127,6 +145,16 @@ def _revive(db: sqlite3.Connection, revived: Mapping[int, Iterable[Revival]]) ->
                 some = json.dumps(sorted(tasks))
                 with leaving(db, _SOME_DEAD, (run, some)):
                     db.execute(_REVIVE_SOME, (*values, some))
+
+
+def _keep_tries(db: sqlite3.Connection, records: Iterable[TrackedRecord]) -> None:
+    """Keep the tries that these records are about to replace. A first try costs nothing."""
+    tasks: dict[int, list[int]] = {}
+    for record in records:
+        if record.has_earlier:
+            tasks.setdefault(record.run, []).append(record.task)
+    for run, some in tasks.items():
+        db.execute(_KEEP_TRIES, (run, json.dumps(some)))
 
 
 def add_note(notes: bytes, new: bytes) -> bytes:

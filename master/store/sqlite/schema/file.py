@@ -15,7 +15,7 @@ from ....changes import QUEUE_RUN, RunRecord
 from .migration import can_migrate, give_space_back, migrate
 from .tables import RUNS
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 CHECKPOINT_PAGES = 4_000
 """So many pages of the log (WAL) are moved into the file at once. That takes 0.02 s, or 0.2 s on a
 busy disk."""

@@ -2,7 +2,7 @@
 
 Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
 renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
-a version lacks are only made. Whoever changes the schema adds here how version 12 becomes the new
+a version lacks are only made. Whoever changes the schema adds here how version 13 becomes the new
 one, and checks the earlier steps against the new tables.
 """
 
@@ -145,6 +145,14 @@ INSERT OR IGNORE INTO texts (run, text)
 
 _TRACED = "ALTER TABLE runs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';"
 
+_TRIED = """
+ALTER TABLE strays ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE strays ADD COLUMN fate TEXT NOT NULL DEFAULT '';
+ALTER TABLE strays ADD COLUMN ended_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE strays ADD COLUMN took_s REAL;
+"""
+_SINCE_10 = _TRACED + _TRIED
+
 _WIDER_SINCE_4 = _WIDER + _COUNTED + _TRACED
 _SINCE_9 = _GROUPED + _SOUGHT
 
@@ -169,13 +177,14 @@ _STEPS = {
     2: _Step(("strays",), _PRUNED + _WIDER_SINCE_4, _SETTLED + _RAISED + _TOLD + _SINCE_9),
     3: _Step(("strays",), _PRUNED + _WIDER_SINCE_4, _SETTLED + _RAISED + _TOLD + _SINCE_9),
     4: _Step(("strays",), _WIDER_SINCE_4, _RAISED + _TOLD + _SINCE_9),
-    5: _Step((), _COUNTED + _RETRIES + _FAILURE + _TRACED, _TOLD + _SINCE_9),  # schedules, too
-    6: _Step((), _COUNTED + _RETRIES + _FAILURE + _TRACED, _TOLD + _SINCE_9),
-    7: _Step((), _RETRIES + _FAILURE + _TRACED, _SINCE_9),
-    8: _Step((), _FAILURE + _TRACED, _SINCE_9),  # indexes of runs, too
-    9: _Step((), _FAILURE + _TRACED, _SINCE_9),
-    10: _Step((), _TRACED, _SOUGHT),
-    11: _Step((), "", _SOUGHT),  # an index of dead letters, too
+    5: _Step((), _COUNTED + _RETRIES + _FAILURE + _SINCE_10, _TOLD + _SINCE_9),  # schedules, too
+    6: _Step((), _COUNTED + _RETRIES + _FAILURE + _SINCE_10, _TOLD + _SINCE_9),
+    7: _Step((), _RETRIES + _FAILURE + _SINCE_10, _SINCE_9),
+    8: _Step((), _FAILURE + _SINCE_10, _SINCE_9),  # indexes of runs, too
+    9: _Step((), _FAILURE + _SINCE_10, _SINCE_9),
+    10: _Step((), _SINCE_10, _SOUGHT),
+    11: _Step((), _TRIED, _SOUGHT),  # an index of dead letters, too
+    12: _Step((), _TRIED),  # the table of tries, too
 }
 """By version."""
 

@@ -116,7 +116,8 @@ CREATE INDEX outcomes_run ON outcomes (run);
 
 -- Tracked tasks: those that were retried, delayed or lost, or that are dead letters. Most tasks have
 -- no row here. seq: of a dead letter, its number among those of outcomes; else 0. retries:
--- MessagePack of the notes of its retries.
+-- MessagePack of the notes of its retries. tries: how many tries have ended; fate, ended_at, took_s
+-- and the texts tell of the last of them.
 CREATE TABLE strays (
     run      INTEGER NOT NULL,
     task     INTEGER NOT NULL,
@@ -138,6 +139,10 @@ CREATE TABLE strays (
     raised   BLOB NOT NULL,
     retries  BLOB NOT NULL DEFAULT x'90',
     failure  INTEGER NOT NULL DEFAULT 0,
+    tries    INTEGER NOT NULL DEFAULT 0,
+    fate     TEXT NOT NULL DEFAULT '',
+    ended_at REAL NOT NULL DEFAULT 0,
+    took_s   REAL,
     PRIMARY KEY (run, task)
 ) WITHOUT ROWID;
 CREATE INDEX strays_block ON strays (block, position);
@@ -148,6 +153,24 @@ CREATE INDEX strays_dead ON strays (run, block, grp) WHERE state = 'dead';
 CREATE INDEX strays_letters ON strays (run, seq) WHERE state = 'dead';
 CREATE INDEX strays_failures ON strays (run, failure, seq) WHERE state = 'dead';
 CREATE INDEX strays_of_failure ON strays (run, failure, task) WHERE state = 'dead';
+
+-- Tries of a task before the one that its row in `strays` tells of. place: the number of the try
+-- modulo 9. So a try takes the place of the one nine before it, and a task has nine rows at most.
+CREATE TABLE tries (
+    run      INTEGER NOT NULL,
+    task     INTEGER NOT NULL,
+    place    INTEGER NOT NULL,
+    number   INTEGER NOT NULL,
+    fate     TEXT NOT NULL,
+    ended_at REAL NOT NULL,
+    took_s   REAL,
+    worker   TEXT NOT NULL,
+    error    TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    printed  TEXT NOT NULL,
+    raised   BLOB NOT NULL
+);
+CREATE UNIQUE INDEX tries_task ON tries (run, task, place);
 
 -- Groups of dead letters, by what was raised and where. They are counted in each commit that has
 -- letters come or go. workers: MessagePack of how many each worker has reported.

@@ -32,6 +32,7 @@ from ....changes import (
 from ....failures import FailureGroup
 from ....history import Counted, HistoryRecord, Standing
 from ....scheduled import ScheduleRecord
+from ....tries import TryRecord
 from .rows import insert
 
 R = TypeVar("R")
@@ -171,6 +172,8 @@ def _of_standing(name: str) -> Callable[[Standing | None], int | None]:
 BLOCKS = Table("blocks", BlockRecord, {"keys": packed("keys", list[str])}, constants={"open": "1"})
 OUTCOMES = Table("outcomes", OutcomeRecord)
 TRACKED = Table("strays", TrackedRecord, {"retries": packed("retries", list[RetryNote])})
+TRIES = Table("tries", TryRecord)
+"""Its first columns, `run`, `task` and `place`, are in no record."""
 RUNS = Table(
     "runs",
     RunRecord,

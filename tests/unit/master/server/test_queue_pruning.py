@@ -14,6 +14,7 @@ from master.failures import GroupsSought
 from master.server.queue_pruning import QueuePruning
 from master.stock.delivery import Delivery
 from master.store.sqlite.engine import SqliteStore
+from master.tries import Fate
 from queue_manager import codec
 from tests.asked import taken_keys
 from tests.unit.master.store_records import block, commit, outcome, tracked, tracked_of
@@ -209,6 +210,19 @@ def test_dead_letters_go_and_the_counts_say_so(rig: Rig) -> None:
     (queue,) = rig.store.load()
     assert (queue.counts.dead, queue.counts.pruned) == (0, 1)
     assert rig.store.find_groups(GroupsSought(2**62, 9)).groups == []
+
+
+def test_the_tries_of_a_task_go_with_it(rig: Rig) -> None:
+    for number in (1, 2, 3):
+        fate: dict[str, Any] = {"tries": number, "fate": Fate.FAILED}
+        commit(rig.store, tracked=tracked(rig.blocks[8], 0, "waiting", **fate))
+        state = "dead" if number == 3 else "waiting"
+        commit(rig.store, tracked=tracked(rig.blocks[9], 0, state, due_at=rig.wall, **fate))
+    rig.later(KEEP_S - 1)
+    assert len(rig.store.read_tries(0, 10)) == 3
+    rig.later(KEEP_S / 64)
+    assert (len(rig.store.read_tries(0, 9)), rig.store.read_tries(0, 10)) == (3, [])
+    assert rig.store._db.execute("SELECT DISTINCT task FROM tries").fetchall() == [(9,)]
 
 
 def test_marks_are_few_and_move_with_the_clock(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,12 +14,14 @@ from master.broker.runs.run import Run
 from master.changes import OutcomeRecord, TrackedRecord
 from master.reads import ResultPage, TaskRecord
 from master.server.letters import cut_back, cut_front, trimmed
-from master.server.task_views import CHOSEN_BYTES, TASK_BYTES, TaskViews
+from master.server.task_views import CHOSEN_BYTES, TASK_BYTES, TRIES_BYTES, TaskViews
+from master.tries import Fate, TryRecord
 from master.turn.answer import PeerReply
 from queue_manager import codec
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
 from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.limits import TEXT_CHARS
 from queue_manager.wire.messages import AskResults, AskTask, TaskShown, decode_reply, encode
 from queue_manager.wire.records import FRAME_BYTES, DeadLetter, ResultBlock, RunOptions, TaskStatus
 from tests.unit.master.conftest import FakePeer, reply_to
@@ -88,7 +91,12 @@ class Rig:
         self.outcome: OutcomeRecord | None = None
         self.tracked: TrackedRecord | None = None
         self.session = Session(1, 1, name="host/6")
-        store = SimpleNamespace(read_task=self._read, find_task=lambda run, key: 2 * (key == "k"))
+        self.tries: list[TryRecord] = []
+        store = SimpleNamespace(
+            read_task=self._read,
+            find_task=lambda run, key: 2 * (key == "k"),
+            read_tries=lambda run, task: self.tries if (run, task) == (7, 2) else [],
+        )
         broker = SimpleNamespace(runs={7: self.run}, recall={7: self.run}.get, next_run=8)
         turn: Any = SimpleNamespace(broker=broker, store=store, wall=WALL)
         worker = SimpleNamespace(session=self.session, name="host/6")
@@ -108,10 +116,10 @@ class Rig:
             1, self.session, self.run, self.run.lane, block, 1, list(ranges), 0, None, since
         )
 
-    def show(self, task: int = 2, key: str = "") -> TaskStatus:
+    def show(self, task: int = 2, key: str = "", tries: bool = False) -> TaskStatus:
         sent: list[Any] = []
         peer = SimpleNamespace(send_frame=lambda body: sent.append(decode_reply(body)))
-        self.views.show(PeerReply(cast(Peer, peer), 1), AskTask(1, 7, task, key))
+        self.views.show(PeerReply(cast(Peer, peer), 1), AskTask(1, 7, task, key, tries))
         assert isinstance(sent[0], TaskShown)
         return sent[0].task
 
@@ -179,3 +187,22 @@ def test_a_dead_letter_is_one_whatever_became_of_its_run() -> None:
 def test_a_task_that_is_not_there_is_refused(task: int) -> None:
     with pytest.raises(RefusedError, match=rf"run 7 has no task {task}; it has 1 to 5"):
         Rig().show(task)
+
+
+def test_tries_are_told_to_whoever_asks_for_them_and_fit_in_a_frame() -> None:
+    rig = Rig()
+    rig.track("done")
+    text = "\N{CJK UNIFIED IDEOGRAPH-75DB}" * TEXT_CHARS  # three bytes each
+    failed = TryRecord(1, Fate.FAILED, 60.0, 0.5, "h/1", text, text, text, b"r")
+    rig.tries = [replace(failed, number=number) for number in range(12, 2, -1)]
+    assert rig.show().tries == [], "others pay nothing for them"
+    told = rig.show(tries=True)
+    assert [(one.number, one.fate, one.worker) for one in told.tries] == [
+        (number, "failed", "h/1") for number in range(12, 2, -1)
+    ]
+    assert told.tries[0].ended_at - (told.tries[0].took_s or 0.0) == 59.5
+    assert len(encode(TaskShown(1, told))) < TRIES_BYTES + 4 * TASK_BYTES < FRAME_BYTES
+    assert all(one.evidence.startswith("[cut]") for one in told.tries), "the end is kept"
+    rig.tries = [replace(failed, evidence="trace", printed="out", error="no")]
+    (one,) = rig.show(tries=True).tries
+    assert (one.evidence, one.printed, one.error, one.raised) == ("trace", "out", "no", b"r")

@@ -19,6 +19,7 @@ from master.reads import RunsSought
 from master.scheduled import ScheduleRecord
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.schema.file import SCHEMA_VERSION
+from master.tries import Fate, TryRecord
 from queue_manager.errors import StoreError
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import RunOptions
@@ -33,11 +34,16 @@ from tests.unit.master.store_records import (
     tracked_of,
 )
 
-NO_GROUPS = """
-DROP INDEX strays_failures; DROP INDEX strays_of_failure; DROP TABLE failures;
-ALTER TABLE strays DROP COLUMN failure;
+NO_TRIES = """
+DROP TABLE tries; ALTER TABLE strays DROP COLUMN tries; ALTER TABLE strays DROP COLUMN fate;
+ALTER TABLE strays DROP COLUMN ended_at; ALTER TABLE strays DROP COLUMN took_s;
 """
-"""Takes away what version 10 has more than version 9."""
+"""Takes away what version 13 has more than version 12."""
+NO_GROUPS = f"""
+DROP INDEX strays_failures; DROP INDEX strays_of_failure; DROP TABLE failures;
+ALTER TABLE strays DROP COLUMN failure; {NO_TRIES}
+"""
+"""Takes away what versions 10 and 13 have more than version 9."""
 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
 SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
@@ -154,7 +160,7 @@ def test_a_file_of_schema_8_gets_the_indexes_of_runs(tmp_path: Path) -> None:
 def test_runs_of_schema_10_have_no_traceparent_and_new_ones_keep_theirs(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "old")
     store.commit(Changes(runs={1: run_record(1)}))
-    store._db.executescript(f"{UNTRACED}; PRAGMA user_version = 10;")
+    store._db.executescript(f"{UNTRACED}; {NO_TRIES} PRAGMA user_version = 10;")
     store.close()
     store = SqliteStore(tmp_path / "old")
     store.commit(Changes(runs={2: run_record(2, traceparent="00-a-b-01")}))
@@ -178,7 +184,7 @@ def test_ended_runs_of_schema_11_are_found_by_their_texts(tmp_path: Path) -> Non
     store.commit(Changes(runs=runs))
     kept = store._db.execute("SELECT * FROM texts").fetchall()
     assert [run for run, _ in kept] == [1, 2]
-    no_texts = "DROP TABLE texts; DROP INDEX strays_of_failure;"
+    no_texts = f"DROP TABLE texts; DROP INDEX strays_of_failure; {NO_TRIES}"
     store._db.executescript(f"{no_texts} PRAGMA user_version = 11;")
     store.close()
     store = SqliteStore(tmp_path / "old")
@@ -318,6 +324,28 @@ def test_dead_letters_of_schema_9_get_their_groups(tmp_path: Path) -> None:
     assert [replace(g, id=0) for g, _ in after] == [replace(g, id=0) for g, _ in before]
     found = store.find_letters(NewestSought(1, FailureFilter(exception="KeyError"), 99, 9))
     assert [letter.task for letter in found.letters] == [2, 1]
+    store.close()
+    SqliteStore(tmp_path / "new").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_tracked_tasks_of_schema_12_keep_the_try_that_is_known_of_them(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "old")
+    one = block(1, 1, 3)
+    known = {"error": "ValueError: no", "evidence": "trace", "worker": "h/1"}
+    failed = tracked(one, 0, attempts=2, losses=1, **known)
+    delayed = tracked(one, 1, attempts=0, delay_s=9.0)
+    store.commit(Changes(blocks=[one], runs={1: run_record(1)}, tracked=failed | delayed))
+    store._db.executescript(f"{NO_TRIES} PRAGMA user_version = 12;")
+    store.close()
+    store = SqliteStore(tmp_path / "old")
+    assert pragma(store, "user_version") == SCHEMA_VERSION
+    before = TryRecord(3, Fate.FAILED, 0.0, None, "h/1", "ValueError: no", "trace", "", b"")
+    assert (store.read_tries(1, 1), store.read_tries(1, 2)) == ([before], [])
+    again = tracked(one, 0, attempts=3, losses=1, tries=4, fate=Fate.FAILED, error="again")
+    store.commit(Changes(tracked=again))
+    assert [one.number for one in store.read_tries(1, 1)] == [4, 3]
+    assert store.read_tries(1, 1)[1] == before
     store.close()
     SqliteStore(tmp_path / "new").close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")

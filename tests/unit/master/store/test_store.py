@@ -169,6 +169,7 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "find_ended": lambda s: s.find_ended(RunsSought(9, 9, text="x")),
     "read_task": lambda s: s.read_task(1, 3),
     "find_tasks": lambda s: s.find_tasks(TasksSought(1, frozenset(Stand), 0, 99, 5.0)),
+    "read_tries": lambda s: s.read_tries(1, 3),
     "accepted_marks": lambda s: s.accepted_marks(),
     "runs_ended": lambda s: s.runs_ended(),
     "drop_some": lambda s: s.drop_some(10),
@@ -204,6 +205,7 @@ DAMAGES: dict[str, Callable[[SqliteStore], Any]] = {
     "UPDATE runs SET options = x'c1' WHERE id = 1": lambda s: s.load(),
     "UPDATE runs SET words = x'a0' WHERE id = 1": lambda s: run_of_key(s, "k"),
     "UPDATE strays SET state = 'lost' WHERE task = 16": lambda s: s.read_task(1, 16),
+    "UPDATE strays SET fate = 'odd' WHERE task = 16": lambda s: s.read_tries(1, 16),
     "UPDATE blocks SET keys = x'c1' WHERE id = 8": lambda s: s.read_task(2, 1),
 }
 

@@ -25,6 +25,7 @@ def db() -> sqlite3.Connection:
         ("blocks", [tables.BLOCKS], {"open"}),
         ("outcomes", [tables.OUTCOMES], set()),
         ("strays", [tables.TRACKED], set()),
+        ("tries", [tables.TRIES], {"run", "task", "place"}),
         ("quotas", [tables.QUOTAS], {"run", "name"}),
         ("own_groups", [tables.OWN_GROUPS], {"run", "grp"}),
     ],

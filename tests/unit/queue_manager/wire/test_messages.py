@@ -15,6 +15,7 @@ from queue_manager.errors import ProtocolError
 from queue_manager.wire import records
 from queue_manager.wire.messages import (
     Accepted,
+    AskTask,
     Beat,
     Collect,
     Exchange,
@@ -26,6 +27,7 @@ from queue_manager.wire.messages import (
     StartRun,
     Status,
     SubmitTasks,
+    TaskShown,
     decode_reply,
     decode_request,
     encode,
@@ -146,6 +148,19 @@ def test_a_master_that_knows_no_usage_takes_a_beat_with_one() -> None:
 def test_a_usage_that_makes_no_sense_is_no_message(usage: list[Any]) -> None:
     with pytest.raises(ProtocolError):
         decode_request(msgspec.msgpack.encode(["beat", usage]))
+
+
+def test_a_task_is_asked_for_and_shown_without_tries_by_older_peers() -> None:
+    asked = msgspec.msgpack.encode(["task?", 1, 7, 2, "k"])
+    assert decode_request(asked) == AskTask(1, 7, 2, "k", tries=False)
+    status: dict[str, Any] = {"run": 7, "job": "j", "task": 2, "state": "done", "body": b""}
+    status["position"] = 0
+    shown = decode_reply(msgspec.msgpack.encode(["shown", 1, status]))
+    assert isinstance(shown, TaskShown)
+    assert shown == TaskShown(1, records.TaskStatus(**status))
+    tried = records.TaskTry(1, "lost")
+    newer = msgspec.structs.replace(shown.task, tries=[tried])
+    assert decode_reply(encode(TaskShown(1, newer))) == TaskShown(1, newer)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_tracked_task_from_disk_has_all_that_was_recorded() -> None:
     found = Tracked.recorded(
         TrackedRecord(1, 12, 3, 2, TrackedState.WAITING, 1, 4, 2.0, 77.0, "e", "v", 5, "g", 9)
     )
-    assert found == Tracked(12, 3, 2, 5, "g", 1, 4, 77.0)
+    assert found == Tracked(12, 3, 2, 5, "g", 1, 4, 77.0, tries=5)
 
 
 def test_others_are_read_when_few_are_here() -> None:

@@ -15,7 +15,7 @@ from master.cli.text.plain_json import FIELDS, LETTER_FIELDS, Letter, letters_of
 from master.cli.text.task_text import letter_lines, letters_title, no_letters_title, task_lines
 from queue_manager import codec
 from queue_manager.wire.failures import RetryNote
-from queue_manager.wire.records import DeadLetter, ResultBlock, RunStatus, TaskStatus
+from queue_manager.wire.records import DeadLetter, ResultBlock, RunStatus, TaskStatus, TaskTry
 
 TRACE = 'Traceback (most recent call last):\n  File "crash.py", line 7\nValueError: no\n'
 
@@ -95,7 +95,6 @@ def test_a_task_shows_who_had_it_tried_again_and_why(zone: None) -> None:
     shown = task(state="done", retries=notes)
     assert "\n  retried    at 1970-01-01 02:01:00+02:00 by client a/1: mended\\x1b[2J\n" in shown
     assert "\n  retried    at 1970-01-01 02:02:00+02:00\n" in shown
-    assert "that of its failed tries went when it was done" in shown
 
 
 def test_a_list_of_chosen_dead_letters_says_so() -> None:
@@ -175,7 +174,43 @@ def test_each_state_says_what_there_is_to_say() -> None:
     results = codec.encode_batch([7, 8])
     done = task(state="done", results=results, result_position=1, attempts=1)
     assert "  result     8\n" in done
-    assert "that of its failed tries went when it was done" in done
+    assert "its tries were those of an earlier release" in done
+
+
+TRIES = [
+    TaskTry(12, "done", 180.0, 0.06, "host/6"),
+    TaskTry(11, "lost", 120.0, 9.0, "host/5\x1b[2J", "its lease was lost: host/5 ended"),
+    TaskTry(10, "failed", 60.0, None, "host/4", "ValueError: \x1b[2J", TRACE, "begin\nend\n"),
+]
+
+
+def test_a_task_that_is_done_shows_all_tries_that_are_kept(zone: None) -> None:
+    shown = task(state="done", attempts=2, losses=1, worker="host/6", tries=TRIES)
+    assert shown.splitlines()[2:] == [
+        "  attempts   2, and lost once",
+        "  worker     host/6",
+        "  tries      12, the newest 3 are kept",
+        "  try 12     done in 0.1 s at 1970-01-01 02:03:00+02:00 by host/6",
+        "  try 11     lost after it was held for 9.0 s at 1970-01-01 02:02:00+02:00 by"
+        " host/5\\x1b[2J: its lease was lost: host/5 ended",
+        "  try 10     failed at 1970-01-01 02:01:00+02:00 by host/4: ValueError: \\x1b[2J",
+        "  | Traceback (most recent call last):",
+        '  |   File "crash.py", line 7',
+        "  | ValueError: no",
+        "  printed    the end of it:",
+        "  | begin",
+        "  | end",
+    ]
+
+
+def test_the_last_failed_try_is_shown_once() -> None:
+    newest = TaskTry(2, "failed", 60.0, 1.0, "h/1", "ValueError: no", TRACE, "out\n")
+    before = TaskTry(1, "failed", 30.0, 1.0, "h/1", "KeyError: 1", "trace of before\n")
+    fields = {"error": newest.error, "evidence": TRACE, "printed": "out\n", "attempts": 2}
+    shown = task(state="dead", tries=[newest, before], **fields)
+    assert shown.count("| ValueError: no") == shown.count("| out") == 1
+    assert shown.index("| out") < shown.index("try 2") < shown.index("try 1")
+    assert shown.endswith("KeyError: 1\n  | trace of before")
 
 
 def test_a_dead_letter_is_a_line_of_json_with_the_fields_of_results_and_its_evidence() -> None:
