@@ -83,7 +83,7 @@ def test_failed_as_json_has_the_fields_of_results_and_the_evidence(looked_at: Ma
 def test_show_tells_what_the_last_bad_try_printed(looked_at: Master) -> None:
     text = looked_at.command("show", "1", "2").out
     assert text.startswith("run 1 (fragile), task 2: dead letter\n  payload    2\n")
-    assert text.endswith("the end of it:\n  | looking at 2\n  | this is odd\n")
+    assert "the end of it:\n  | looking at 2\n  | this is odd\n  try 1      failed after " in text
     assert "goodbye" in looked_at.command("show", "1", "3").out.partition("printed")[2]
     done = looked_at.command("show", "1", "6").out
     assert done.startswith("run 1 (fragile), task 6: done\n  payload    6\n  result     36\n")
