@@ -136,3 +136,51 @@ def test_a_master_that_has_stopped_is_told_above_the_page_and_nothing_can_be_ask
     page.close()
     watch.faults = [one for one in watch.faults if "ERR_" not in one]  # nobody listens there
     assert "without completing response" not in web.master.process.log
+
+
+def refuses_events(page: Page, code: int, **headers: str) -> None:
+    """Has each request for events refused with this code, and the page ask for some."""
+    page.route("**/events?*", lambda route: route.fulfill(status=code, headers=headers))
+    page.evaluate("source.close(); listen()")
+
+
+def test_a_page_whose_visit_has_ended_leads_to_the_login(
+    web: Web, visit: Visit, watch: Watch
+) -> None:
+    page = visit(web.link)
+    goes_to(page, web, "/runs/1")
+    expect(page.locator(".live-state")).to_have_text("live")
+    page.context.clear_cookies()
+    page.evaluate("source.close(); listen()")
+    expect(page.get_by_label("Token")).to_be_visible()
+    assert page.locator("input[name=to]").input_value() == "/runs/1"
+    watch.expect("401")
+
+
+def test_what_was_typed_stays_when_the_visit_has_ended(
+    web: Web, visit: Visit, watch: Watch
+) -> None:
+    page = visit(web.link)
+    goes_to(page, web, "/runs")
+    expect(page.locator(".live-state")).to_have_text("live")
+    page.get_by_label("Search").fill("half a word")
+    page.context.clear_cookies()
+    page.evaluate("source.close(); listen()")
+    expect(page.locator("#banner")).to_contain_text("You are logged out here")
+    assert page.get_by_label("Search").input_value() == "half a word"
+    watch.expect("401")
+
+
+def test_a_page_without_room_says_so_and_comes_back(web: Web, visit: Visit, watch: Watch) -> None:
+    page = visit(web.link)
+    goes_to(page, web, "/runs/1")
+    expect(page.locator(".live-state")).to_have_text("live")
+    refuses_events(page, 503, **{"Retry-After": "3"})
+    expect(page.locator("#banner")).to_contain_text("Too many pages are open")
+    page.wait_for_timeout(2_500)  # a master that is away would be told by now
+    expect(page.locator("#banner")).to_contain_text("Too many pages are open")
+    expect(page.get_by_role("button", name="Log out")).to_be_enabled()
+    page.unroute("**/events?*")
+    expect(page.locator(".live-state")).to_have_text("live")
+    expect(page.locator("#banner")).to_be_empty()
+    watch.expect("503")

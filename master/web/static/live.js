@@ -6,6 +6,7 @@ const page = document.body.dataset.page;
 const state = document.querySelector(".live-state");
 const AGAIN_MS = 5000;
 const AWAY_MS = 2000; // a connection that is soon there again is no news
+const ANSWER_MS = 10000;
 let source = null;
 let again = 0;
 let leaving = 0;
@@ -113,6 +114,40 @@ function told(live) {
   } else leaving ||= setTimeout(away, AWAY_MS, true);
 }
 
+// Why there are no events: a browser does not tell which answer it got for them.
+async function asked(address) {
+  const asking = new AbortController();
+  const late = setTimeout(() => asking.abort(), ANSWER_MS);
+  try {
+    const answer = await fetch(address, { cache: "no-store", signal: asking.signal });
+    return { code: answer.status, after_s: Number(answer.headers.get("retry-after")) };
+  } catch {
+    return { code: 0, after_s: 0 };
+  } finally {
+    clearTimeout(late);
+    asking.abort(); // of events that are there after all, this is enough
+  }
+}
+
+// The page stays as it is, and its buttons work.
+function still(banner) {
+  clearTimeout(leaving);
+  leaving = 0;
+  if (document.body.classList.contains("away")) away(false);
+  put("banner", document.getElementById(banner).innerHTML);
+}
+
+async function refused(of) {
+  const { code, after_s } = await asked(of.url);
+  if (of !== source) return; // nobody looks any more
+  const typed = [...document.querySelectorAll("input, textarea")].some((one) => one.value !== one.defaultValue);
+  if (code === 401 && !typed) return location.reload(); // the answer is the way to log in
+  if (code === 401) still("ended");
+  else if (code === 503 && after_s) still("crowded");
+  else told(false);
+  again = setTimeout(listen, code === 200 ? 1000 : after_s ? after_s * 1000 : AGAIN_MS);
+}
+
 function listen() {
   clearTimeout(again);
   source = new EventSource(`/events?page=${encodeURIComponent(page)}`);
@@ -124,13 +159,9 @@ function listen() {
     const known = Object.entries(parts).map(([id, html]) => put(id, html));
     if (known.includes(false)) location.reload(); // the page was made while the master was away
   });
-  source.addEventListener("error", () => {
+  source.addEventListener("error", (event) => {
     told(false);
-    if (source.readyState !== EventSource.CLOSED) return;
-    again = setTimeout(listen, AGAIN_MS);
-    fetch(location.href, { method: "HEAD" }).then((answer) => {
-      if (answer.status === 401) location.reload(); // somebody has logged out
-    }, () => {});
+    if (event.target.readyState === EventSource.CLOSED) refused(event.target);
   });
 }
 
