@@ -53,10 +53,21 @@ def test_without_a_token_there_is_a_page_that_asks_for_one(web: Web) -> None:
     assert web.get("/readyz", token="").text == "ok\n"
 
 
+def test_the_login_leads_whoever_is_in_to_a_page_of_ours_alone(web: Web) -> None:
+    cookie = web.cookie(web.read)
+    for to, told in (("/runs/1", "/runs/1"), ("//evil.example", "/evil.example")):
+        answer = web.get(f"/login?to={to}", token="", Cookie=cookie)
+        assert (answer.code, answer.headers["Location"]) == (303, told)
+        answer = web.get(f"/login?to={to}", token="")
+        assert (answer.code, "http-equiv" in answer.text) == (200, False)
+        assert f'name="to" value="{told}"' in answer.text
+    assert 'content="0; url=/login?to=%2Fruns%2F1"' in web.get("/runs/1", token="").text
+
+
 def test_the_link_leads_to_the_overview_by_a_cookie(web: Web) -> None:
     answer = web.get(f"/?token={web.read}", token="")
-    assert answer.code == 303
-    assert answer.headers["Location"] == "/"
+    assert answer.code == 200
+    assert 'content="0; url=/"' in answer.text
     cookie = answer.headers["Set-Cookie"].partition(";")[0]
     page = web.get("/", token="", Cookie=cookie)
     assert page.code == 200

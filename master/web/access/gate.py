@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .cookies import Cookies, Visitor
 from .hosts import Hosts
+from .onward import leads_on
 from .refusals import ONLY_READS, Refusals, is_page, told
 from .tokens import Right, Tokens
 
@@ -118,13 +119,16 @@ class Gate:
             return self._refuse(request, "wrong", 401)
         rest = [pair for pair in request.query_params.multi_items() if pair[0] != "token"]
         query = f"?{urlencode(rest)}" if rest else ""
-        return self.admit(request, right, own_path(request.url.path) + query)
+        # Whoever has followed it on another site would be led on without the cookie.
+        return leads_on(own_path(request.url.path) + query, self._cookie(request, right))
 
     def admit(self, request: HTTPConnection, right: Right, to: str) -> Response:
         """Give a cookie, and lead on to a path of ours."""
+        return RedirectResponse(to, 303, self._cookie(request, right))
+
+    def _cookie(self, request: HTTPConnection, right: Right) -> dict[str, str]:
         secure = request.url.scheme == "https"
-        header = self._cookies.header(right, self._cookies.now(), secure)
-        return RedirectResponse(to, 303, {"Set-Cookie": header})
+        return {"Set-Cookie": self._cookies.header(right, self._cookies.now(), secure)}
 
 
 def own_path(path: str) -> str:

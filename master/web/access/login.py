@@ -12,6 +12,7 @@ from starlette.routing import Route
 from .cookies import Cookies
 from .forms import form_of
 from .gate import Gate, own_path, query_without_token
+from .onward import once_more
 from .tokens import Tokens
 
 _FIELDS = 10
@@ -34,6 +35,8 @@ class Login:
 
         async def enter(request: Request) -> Response:
             if request.method == "GET":
+                if "to" in request.query_params and request.state.visitor.right:
+                    return RedirectResponse(own_path(request.query_params["to"]), 303)
                 return self.ask(request, "", 200)
             form = await request.form(max_files=0, max_fields=_FIELDS)
             right = self._tokens.right_of(str(form.get("token", "")).strip())
@@ -58,5 +61,10 @@ class Login:
         """
         query = query_without_token(request.query_params)
         path = request.url.path
-        to = "/" if path == "/login" else own_path(path) + (f"?{query}" if query else "")
-        return self._show(request, "login.html", {"trouble": trouble, "to": to}, code)
+        if path == "/login":
+            to, again = own_path(request.query_params.get("to", "/")), ""
+        else:
+            to = own_path(path) + (f"?{query}" if query else "")
+            again = "" if trouble else once_more(request, to)
+        view = {"trouble": trouble, "to": to, "again": again}
+        return self._show(request, "login.html", view, code)
