@@ -22,9 +22,9 @@ from ..choosing import checked, what_there_is
 
 log = logging.getLogger("quartermaster.master")
 
-PAGE_BYTES, LEAST_BYTES, MOST_BYTES = 128 * 1024, 64 * 1024, 512 * 1024
+PAGE_BYTES, MOST_BYTES = 128 * 1024, 512 * 1024
 """About how much of the dead letters a turn looks at: at first some 500 of them, and then by how
-long the last turn took."""
+long the last turn took. A commit of fewer takes as long: most of it is the wait for the disk."""
 
 SHORT_S, LONG_S = 0.01, 0.04
 """A turn that takes less looks at too few letters, one that takes longer holds others up."""
@@ -113,7 +113,7 @@ class Retrying:
 def paced(page_bytes: int, took_s: float) -> int:
     """How much the next turn looks at, if one that looked at so much took so long."""
     if took_s > LONG_S:
-        return max(page_bytes // 2, min(page_bytes, LEAST_BYTES))
+        return max(page_bytes // 2, PAGE_BYTES)
     return min(page_bytes * 2, MOST_BYTES) if took_s < SHORT_S else page_bytes
 
 

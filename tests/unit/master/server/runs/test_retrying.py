@@ -135,19 +135,20 @@ def test_very_many_are_tried_again_a_page_in_each_turn_without_a_filter_too(
 def test_a_page_of_a_retry_is_smaller_on_a_slow_disk_and_larger_on_a_fast_one() -> None:
     first = retrying.PAGE_BYTES
     assert retrying.paced(first, 0.02) == first
-    assert retrying.paced(first, 0.2) == first // 2
-    assert retrying.paced(retrying.LEAST_BYTES, 9.0) == retrying.LEAST_BYTES
+    assert retrying.paced(first, 9.0) == first
     assert retrying.paced(first, 0.001) == 2 * first
+    assert retrying.paced(2 * first, 0.2) == first
     assert retrying.paced(retrying.MOST_BYTES, 0.001) == retrying.MOST_BYTES
 
 
-def test_a_retry_asks_for_less_at_a_time_while_its_turns_take_long(
+def test_a_retry_asks_for_more_at_a_time_while_its_turns_are_short(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retrying, "AT_ONCE", 2)
-    monkeypatch.setattr(retrying, "LONG_S", 0.0)
-    monkeypatch.setattr(retrying, "PAGE_BYTES", 8)
-    monkeypatch.setattr(retrying, "LEAST_BYTES", 2)
+    monkeypatch.setattr(retrying, "LONG_S", 99.0)
+    monkeypatch.setattr(retrying, "SHORT_S", 99.0)
+    monkeypatch.setattr(retrying, "PAGE_BYTES", 2)
+    monkeypatch.setattr(retrying, "MOST_BYTES", 8)
 
     async def scene(world: World) -> None:
         desk, run, _ = await with_letters(world, *["KeyError: 1"] * 4)
@@ -160,7 +161,7 @@ def test_a_retry_asks_for_less_at_a_time_while_its_turns_take_long(
 
         monkeypatch.setattr(world.turn.store, "read", noted)
         assert await ask(desk, RetryRun(7, run.id)) == Accepted(7, 4)
-        assert sizes == [8, 4, 2, 2, 2]
+        assert sizes == [2, 4, 8, 8, 8]
 
     play(scene)
 
