@@ -26,7 +26,7 @@ MOST_TOPICS = 128
 TURN_S = 15.0
 """A topic that is not loaded after so long is left for now, and tried again after its rest."""
 
-_REST = 4.0
+REST = 4.0
 """A topic rests so many times as long as it took: dear pages change less often."""
 
 Parts = Mapping[str, str]
@@ -121,7 +121,7 @@ class _Topic:
         except Exception:  # a fault in one page must not end the others
             log.exception("a page can't be shown")
         finally:
-            self.due = max(began + tick_s, clock() + _REST * (clock() - began))
+            self.due = max(began + tick_s, clock() + REST * (clock() - began))
 
     def _tell(self, parts: Parts) -> None:
         """Tell everyone what has changed."""

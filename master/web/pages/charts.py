@@ -50,7 +50,8 @@ async def of_all(asked: Asked, span: str) -> list[Chart]:
     points = {point.at: point for point in history.points}
     first = int((until - length_s) // history.step_s + 1) * history.step_s
     moments = range(first, int(until) + 1, history.step_s)
-    return _charts(moments, [points.get(at) for at in moments], history, until - length_s, until)
+    found = [points.get(at) for at in moments]
+    return _charts(moments, found, history, (until - length_s, until), (0.0, history.now_at))
 
 
 async def dead_in(asked: Asked, span: str) -> int:
@@ -70,7 +71,8 @@ async def of_run(asked: Asked, run: RunStatus, span: str) -> list[Chart]:
     points = {point.at: point for point in history.points}
     first = int(since // history.step_s) * history.step_s
     moments = range(first, int(until) + 1, history.step_s)
-    return _charts(moments, _filled(moments, points), history, since, until)
+    went_on = run.started_at, run.ended_at or history.now_at
+    return _charts(moments, _filled(moments, points), history, (since, until), went_on)
 
 
 async def _began_at(asked: Asked, run: RunStatus) -> float:
@@ -126,13 +128,23 @@ def _filled(moments: range, points: dict[int, HistoryPoint]) -> list[HistoryPoin
 
 
 def _charts(
-    moments: range, points: list[HistoryPoint | None], history: History, since: float, until: float
+    moments: range,
+    points: list[HistoryPoint | None],
+    history: History,
+    shown: tuple[float, float],
+    went_on: tuple[float, float],
 ) -> list[Chart]:
+    """shown: since when and until when. went_on: when what is shown began and when it ended."""
+    since, until = shown
+    began, ended = went_on
+
     def rate(point: HistoryPoint | None, count: int) -> float | None:
         if point is None:
             return None
-        took_s = min(history.step_s, max(1.0, history.now_at - point.at))
-        return count / took_s
+        took_s = min(point.at + history.step_s, ended) - max(point.at, began)
+        if took_s <= 0:  # a step beside the times of the run: it was retried, or a clock was set
+            took_s = history.step_s
+        return count / max(1.0, took_s)
 
     done = Series("done", [rate(p, p.done if p else 0) for p in points])
     dead = Series("dead", [rate(p, p.dead if p else 0) for p in points])

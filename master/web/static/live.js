@@ -19,7 +19,7 @@ function localise(root) {
     const clock = { hour: "2-digit", minute: "2-digit", hour12: false };
     const day = { month: "short", day: "numeric" };
     const whole = { ...clock, second: "2-digit", ...(at.toDateString() === today ? {} : { year: "numeric", ...day }) };
-    const form = { clock, day }[time.dataset.form] ?? whole;
+    const form = { clock, day, both: { ...day, ...clock } }[time.dataset.form] ?? whole;
     time.textContent = at.toLocaleString(document.documentElement.lang, form);
   }
   for (const marks of root.querySelectorAll(".xs")) label_once(marks);

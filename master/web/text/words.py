@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable
+from decimal import Decimal
 
 from markupsafe import Markup
 
@@ -18,15 +19,20 @@ Translate = Callable[[str], str]
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 _TENTHS_S = 10.0
+_LEAST = 1e-6
+"""A number that is nearer to 0 is written as 0."""
+
+
+_FORMS = {"clock": "%H:%M", "day": "%m-%d", "both": "%m-%d %H:%M"}
 
 
 def number(value: float) -> str:
-    """With separators; small numbers that are not whole have two digits."""
+    """With separators; below 1 with two significant digits, however small the number is."""
     if isinstance(value, float) and not value.is_integer():
         if not math.isfinite(value):
             return NOTHING
         if abs(value) < 1:
-            return f"{value:.2f}".rstrip("0").rstrip(".")
+            return f"{Decimal(f'{value:.2g}'):f}" if abs(value) >= _LEAST else "0"
         if abs(value) < 10:
             return f"{value:.1f}"
         value = round(value)
@@ -76,14 +82,17 @@ def moment(at: float | None) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, said, said)
 
 
-def clock(at: float, length_s: float, *, empty: bool = False) -> Markup:
+def clock(at: float, length_s: float, *, empty: bool = False, whole: bool = False) -> Markup:
     """A moment of a chart, in UTC; live.js puts it into the time of the browser.
 
     at: UTC epoch in seconds. length_s: how long the chart is: days have no hours. empty: without a
-    text, which is that of the moment before.
+    text, which is that of the moment before. whole: with day and hour where one alone does not tell
+    it from all others.
     """
     when = datetime.datetime.fromtimestamp(at, datetime.UTC)
-    iso, form = when.strftime("%Y-%m-%dT%H:%M:%SZ"), "day" if length_s > 2 * _DAY_S else "clock"
-    said = when.strftime("%m-%d" if form == "day" else "%H:%M")
+    form = "day" if length_s > 2 * _DAY_S else "clock"
+    if whole and length_s >= _DAY_S:
+        form = "both"
+    iso, said = when.strftime("%Y-%m-%dT%H:%M:%SZ"), when.strftime(_FORMS[form])
     text = "" if empty else said
     return Markup('<time datetime="{}" data-form="{}">{}</time>').format(iso, form, text)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from master.web.live.rates import ALL, Rates
+from master.web.live.hub import REST, TURN_S
+from master.web.live.rates import ALL, LONGEST_GAP_S, Rates
 from queue_manager.wire.records import RunStatus
 
 
@@ -83,7 +84,39 @@ def test_a_run_that_has_just_begun_counts_from_its_start(rates: Rates, clock: Cl
 
 def test_the_memory_of_runs_is_bounded(rates: Rates) -> None:
     rates.note(run(number, 0) for number in range(10_000))
-    assert len(rates._looks) == 256
+    assert len(rates._looks) == 1_024
+
+
+def test_a_page_with_all_the_runs_that_it_may_have_has_rates(rates: Rates, clock: Clock) -> None:
+    for second in range(5):
+        clock.now = 1_000.0 + second
+        rates.note_all([run(number, 10 * second) for number in range(500)])
+    assert rates.of(ALL) == pytest.approx(5_000.0)
+    assert rates.of(0) == rates.of(499) == pytest.approx(10.0)
+
+
+def test_runs_drive_out_no_looks_at_all_of_them(rates: Rates, clock: Clock) -> None:
+    for second in range(5):
+        clock.now = 1_000.0 + second
+        rates.note_all([run(1, 10 * second)])
+        rates.note(run(number, 0) for number in range(10, 2_010))
+        rates.note([run(1, 10 * second)])
+    assert rates.of(ALL) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("rhythm_s", [5.1, 12.0, TURN_S * (1 + REST)])
+def test_a_page_that_takes_long_has_rates_by_its_rhythm(
+    rates: Rates, clock: Clock, rhythm_s: float
+) -> None:
+    for look in range(6):
+        clock.now = 1_000.0 + rhythm_s * look
+        rates.note_all([run(1, int(60 * rhythm_s * look))])
+    for which in (1, ALL):
+        assert rates.of(which) == pytest.approx(60.0, rel=0.01)
+        assert rates.last_minute(which)[-1] == (0.0, pytest.approx(60.0, rel=0.01))
+    clock.now += 3 * rhythm_s + LONGEST_GAP_S
+    rates.note_all([run(1, 1_000_000)])
+    assert (rates.of(1), rates.of(ALL)) == (None, None)
 
 
 def test_looks_within_a_moment_make_no_wild_rates(rates: Rates, clock: Clock) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from master.web.pages import charts
 from master.web.pages.page import Asked, Desk, NothingThereError
+from queue_manager.errors import RefusedError
 from queue_manager.settings import load_settings
 from queue_manager.wire.history import AskHistory, History, HistoryPoint
 from tests.unit.master.web.live.test_rates import run
@@ -19,7 +20,10 @@ MINUTE = 60
 
 
 class Kept:
-    """A master with a history of one step a minute. asked: what it was asked last."""
+    """A master with a history of one step a minute. asked: what it was asked last.
+
+    It refuses times as the real one does.
+    """
 
     def __init__(self, *points: HistoryPoint) -> None:
         self.points = list(points)
@@ -27,6 +31,9 @@ class Kept:
 
     async def get(self, key: object, make: Any, answer: type[Any]) -> History:
         self.asked = make(1)
+        until_at = min(self.asked.until_at or NOW, NOW + MINUTE)
+        if not 0 <= (self.asked.since_at or until_at - 3_600) <= until_at:
+            raise RefusedError("no time of a history")
         step_s = max(MINUTE, int(self.asked.step_s) // MINUTE * MINUTE)
         return History(1, step_s, NOW, self.points)
 
@@ -70,6 +77,19 @@ async def test_the_step_that_goes_on_has_the_rate_of_its_seconds_so_far() -> Non
     kept = Kept(HistoryPoint(at(0), 400))
     rates, _ = await charts.of_all(asked(kept), "hour")
     assert rates.series[0].values[-1] == pytest.approx(400 / (NOW - at(0)))
+
+
+@in_loop
+async def test_a_run_has_its_rate_in_the_steps_in_which_it_begins_and_ends() -> None:
+    """100 in a second, from ten seconds before the end of a minute on, for 130 s."""
+    one = replace(run(7, 13_000, started_at=at(3) + 50.0), ended_at=at(0))
+    minutes = (1_000, 6_000, 6_000)
+    kept = Kept(*(HistoryPoint(at(3 - place), done) for place, done in enumerate(minutes)))
+    rates, _ = await charts.of_run(asked(kept), one, charts.WHOLE)
+    assert list(rates.series[0].values[:3]) == [100.0, 100.0, 100.0]
+    half = replace(one, ended_at=at(1) + 30.0)
+    rates, _ = await charts.of_run(asked(kept), half, charts.WHOLE)
+    assert rates.series[0].values[-1] == 200.0
 
 
 @in_loop

@@ -61,6 +61,27 @@ def test_chinese_says_why_a_run_waits() -> None:
 @pytest.mark.parametrize(
     ("length_s", "said"),
     [
+        (3_600.0, ["10:00", "10:05"]),
+        (86_400.0, ["11-28 10:00", "11-28 12:00"]),
+        (604_800.0, ["11-28 10:00", "11-28 22:00"]),
+    ],
+)
+def test_each_row_of_a_chart_has_its_own_time(length_s: float, said: list[str]) -> None:
+    since = 1_795_860_000.0
+    step_s = min(length_s / 12, 43_200.0)
+    moments = [since + place * step_s for place in range(12)]
+    chart = Chart(moments, [Series("done", [1 / 300] * 12)], since, since + length_s)
+    view = {"shown": [chart], "span": "week", "spans": ["week"]}
+    text = templates.render("overview/rate.html", "en", view)
+    times = re.findall(r'<th scope="row"><time [^>]*>([^<]*)</time>', text)
+    assert sorted(times)[:2] == said
+    assert len(set(times)) == len(times) == 12
+    assert re.findall(r'<td class="num">([^<]*)</td>', text) == ["0.0033"] * 12
+
+
+@pytest.mark.parametrize(
+    ("length_s", "said"),
+    [
         (120.0, ["10:00", "", "10:01", "", "10:02"]),
         (3_600.0, ["10:00", "10:15", "10:30", "10:45", "11:00"]),
         (3 * 86_400.0, ["11-28", "11-29", "", "11-30", "12-01"]),
