@@ -136,6 +136,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
 
 @linux
+@pytest.mark.usefixtures("patient")
 def test_beats_tell_what_the_worker_takes_and_which_task_takes_most(
     jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -174,6 +175,7 @@ def test_beats_tell_what_the_worker_takes_and_which_task_takes_most(
 
 
 @linux
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("dead", [1, 0])
 def test_the_dead_letter_of_a_task_that_was_killed_for_memory_says_so(
     jobs: Any, run_worker: Any, monkeypatch: Any, dead: int
