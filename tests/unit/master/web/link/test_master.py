@@ -8,14 +8,17 @@ from typing import Any, cast
 import pytest
 
 from master.web.link.master import AT_ONCE, AwayError, BusyError, Master
+from queue_manager.errors import RefusedError
 from queue_manager.settings import load_settings
 from queue_manager.wire.messages import (
+    LEVEL,
     Accepted,
     AskJobs,
     AskStatus,
     CancelRun,
     JobList,
     Status,
+    Welcome,
 )
 from tests.unit.master.web.loops import in_loop
 
@@ -26,6 +29,7 @@ class Session:
     """A session whose master answers all but what it is told to keep."""
 
     up = True
+    welcome = Welcome("0.1.0", 0, level=LEVEL)
 
     def __init__(self, *kept: type[Any]) -> None:
         self.kept = kept
@@ -92,3 +96,18 @@ async def test_a_master_that_does_not_answer_in_time_is_away() -> None:
     assert {type(one) for one in found} <= {AwayError, BusyError}
     assert sum(isinstance(one, AwayError) for one in found) >= AT_ONCE
     assert master.away_since is not None
+
+
+@in_loop
+async def test_a_master_that_is_too_old_for_a_page_is_one_line_and_nothing_is_sent() -> None:
+    session = Session()
+    session.welcome = Welcome("0.1.0", 0, level=2)
+    master = master_of(session)
+    master.check_level(2, "filters")
+    line = r"speaks level 2 of the protocol, and lists of tasks need 3\): update the master"
+    with pytest.raises(RefusedError, match=line):
+        master.check_level(3, "lists of tasks")
+    assert session.sent == []
+    session.up = False
+    with pytest.raises(AwayError):
+        master.check_level(3, "lists of tasks")

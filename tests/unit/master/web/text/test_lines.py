@@ -76,6 +76,10 @@ def test_all_words_that_the_master_has_for_pages_are_known(path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("choose a run", "请选择一个运行"),
+        ("run 3 is none of those with this failure", "运行 3 没有此失败"),
+        ("run 3 is of another job: square", "运行 3 属于另一个作业：square"),
+        ("no run of lines has such dead letters", "lines 的运行都没有这样的死信"),
         (
             "no worker is connected: start one with WORKER_TAGS=gpu",
             "没有工作端连接：请用 WORKER_TAGS=gpu 启动一个",
