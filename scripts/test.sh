@@ -83,12 +83,13 @@ if [ ${#folders[@]} -gt 0 ]; then
     case " ${folders[*]} " in
         *" tests/docker "*) run -m "docker and not alone" --numprocesses 3 --dist loadfile tests/docker ;;
     esac
-    # Two files at a time, each process with a browser of its own.
+    # Two files at a time, each process with a browser of its own. Two tests of metrics at a time:
+    # they wait for scrapes.
     case " ${folders[*]} " in
         *" tests/browser "*) run -m browser --numprocesses 2 --dist loadfile tests/browser ;;
     esac
     case " ${folders[*]} " in
-        *" tests/metrics "*) run tests/metrics ;;
+        *" tests/metrics "*) run --numprocesses 2 --dist worksteal tests/metrics ;;
     esac
     # Only what has such tests: pytest takes half a minute to read all files.
     mapfile -t alone < <(grep -rl --include='*.py' 'pytest\.mark\.\(alone\|hosts\)' "${folders[@]}" | sed 's|/conftest\.py$||')
