@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.messages import (
     AskRun,
     AskRuns,
@@ -28,7 +29,8 @@ YOUNG_S = 0.5
 _MOST = 64
 """How many answers are kept. The oldest goes first."""
 
-ENDED_RUNS = 20
+ENDED_RUNS = 60
+"""Among how many of the newest runs the ones that have ended last are looked for."""
 
 R = TypeVar("R")
 
@@ -80,12 +82,16 @@ class Recent:
         """How the master is."""
         return await self.get("status", AskStatus, Status)
 
-    async def runs(
-        self, after: int = 0, state: str = "", job: str = "", ended: int = ENDED_RUNS
-    ) -> RunList:
-        """A page of runs, as `AskRuns` has it."""
-        ask = partial(AskRuns, after=after, state=state, job=job, ended=ended)
-        return await self.get(("runs", after, state, job, ended), ask, RunList)
+    async def active_runs(self) -> list[RunStatus]:
+        """The newest runs that go on, the newest first: a page of them."""
+        found = await self.get("active runs", partial(AskRuns, ended=0, back=True), RunList)
+        return found.runs[::-1]
+
+    async def ended_runs(self) -> list[RunStatus]:
+        """The newest `ENDED_RUNS` that do not, the one that has ended last first."""
+        ask = partial(AskRuns, after=-LAST_NUMBER, ended=ENDED_RUNS)
+        found = await self.get("ended runs", ask, RunList)
+        return sorted(found.runs, key=lambda run: run.ended_at or 0.0, reverse=True)
 
     async def run(self, number: int) -> RunStatus:
         """One run. Raises RefusedError if there is none with this number."""

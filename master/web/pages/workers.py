@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from queue_manager.wire.messages import AskMetrics, Metrics
 from queue_manager.wire.records import SessionStatus
 
+from .overview import staff
 from .page import Asked, NothingThereError, Page, View
 
 _ORDERS: dict[str, Callable[[SessionStatus], Any]] = {
@@ -31,13 +33,21 @@ async def load(asked: Asked) -> View:
     stock = [one for one in found.sessions if one.role == "stock"]
     ours.sort(key=lambda one: one.name)
     ours.sort(key=_ORDERS[sort])
+    numbers = _numbers(ours) | {"stock": len(stock)}
+    if after or not found.complete:  # the page has some of them
+        now = (await asked.desk.recent.get("metrics", AskMetrics, Metrics)).metrics
+        used = {
+            "memory_bytes": now.usage.memory_bytes or None,
+            "processors": now.usage.processors,
+        }
+        numbers = {**staff(now), **used, "behind": None}
     return {
         "after": after,
         "sort": sort,
         "sorts": list(_ORDERS),
         "workers": ours + stock,
         "others": [one for one in found.sessions if one.role not in ("worker", "stock")],
-        "numbers": _numbers(ours) | {"stock": len(stock)},
+        "numbers": numbers,
         "why": status.why,
         "next": None if found.complete else found.last,
         "more": found.more,
@@ -45,7 +55,10 @@ async def load(asked: Asked) -> View:
 
 
 def _numbers(workers: Iterable[SessionStatus]) -> dict[str, Any]:
-    """All workers together. Without one that tells it, `memory_bytes` is None."""
+    """All workers together. Without one that tells it, `memory_bytes` is None.
+
+    behind: how many tasks wait behind those that run; None: nobody has added them up.
+    """
     there = list(workers)
     busy = sum(len(one.running) for one in there)
     told = [one.usage for one in there if one.usage is not None]

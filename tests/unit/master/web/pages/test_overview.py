@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
-from master.web.pages.overview import NO_WORKER
+from master.web.link.recent import Recent
+from master.web.live.rates import Rates
+from master.web.pages.overview import NO_WORKER, load
+from master.web.pages.page import Asked, Desk
 from master.web.text.plot import Chart, Series
 from master.web.text.templates import Templates
-from queue_manager.wire.records import RunStatus
+from queue_manager.settings import load_settings
+from queue_manager.wire.history import History
+from queue_manager.wire.messages import AskRuns, Metrics, RunList, SessionList, Status
+from queue_manager.wire.metrics import JobMetrics, MasterMetrics, SlotMetrics
+from queue_manager.wire.records import RunStatus, SessionStatus
+from tests.unit.master.web.loops import in_loop
 
 templates = Templates()
 NOTHING = {"workers": 0, "slots": 0, "waiting": 5, "leased": 0, "delayed": 0}
@@ -27,6 +36,7 @@ def why(*runs: RunStatus, language: str = "en", **numbers: int) -> str:
         "stuck": list(runs),
         "for_workers": [one.run for one in runs if one.why == [NO_WORKER]],
         "numbers": {**NOTHING, **numbers},
+        "unserved": bool(runs) and not numbers.get("workers"),
         "is_idle": not runs,
     }
     return templates.render("overview/why.html", language, view)
@@ -56,6 +66,112 @@ def test_chinese_says_why_a_run_waits() -> None:
         language="zh",
         workers=1,
     )
+
+
+class Kept:
+    """A master with these runs, jobs and workers, as `Recent` tells of them."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.active: list[RunStatus] = []
+        self.ended: list[RunStatus] = []
+        self.active_runs = 1
+        self.workers: list[SessionStatus] = []
+        self.metrics = MasterMetrics("1", 1.0, 1)
+        for name, value in fields.items():
+            setattr(self, name, value)
+        self.recent = Recent(cast(Any, self))
+
+    async def ask(self, make: Any, answer: type[Any]) -> Any:
+        asked = make(1)
+        if answer is Status:
+            return Status(1, "1", "here:1", 5.0, 0, [], self.active_runs, len(self.ended), 9)
+        if answer is SessionList:
+            return SessionList(1, self.workers, 500, False, 700)
+        if answer is Metrics:
+            return Metrics(1, self.metrics)
+        if answer is History:
+            return History(1, 60, 1_000_000.0, [])
+        assert isinstance(asked, AskRuns)
+        if asked.back:  # the last page of the runs that go on
+            return RunList(1, self.active[-asked.limit :], 0, True)
+        if asked.after < 0:
+            return RunList(1, self.ended[-asked.ended :][::-1], 0, True)
+        return RunList(1, self.active[: asked.limit], 0, False)
+
+    async def view(self) -> dict[str, Any]:
+        rates = Rates(wall=lambda: 1_000_000.0)
+        desk = Desk(cast(Any, self), self.recent, rates, load_settings({}), lambda: 1_000_000.0)
+        return await load(Asked(desk, {}, {}))
+
+
+def ended(number: int, ended_at: float, state: str = "done") -> RunStatus:
+    return replace(run(number), state=state, ended_at=ended_at)
+
+
+QUEUE = replace(run(0), tasks=0, waiting=0)
+
+
+@in_loop
+async def test_the_newest_runs_are_shown_and_how_many_more_go_on() -> None:
+    many = [QUEUE, *map(run, range(1, 700))]
+    view = await Kept(active=many, active_runs=700, ended=[ended(700, 5.0)]).view()
+    assert [one.run for one in view["active"]] == list(range(699, 687, -1))
+    assert view["active_more"] == 699 - 12
+    assert [one.run for one in view["ended"]] == [700]
+
+
+@in_loop
+async def test_the_queue_run_is_one_of_those_that_go_on_if_it_has_tasks() -> None:
+    busy = [run(0), *map(run, range(1, 13))]
+    assert (await Kept(active=busy, active_runs=13).view())["active_more"] == 1
+    view = await Kept(active=[QUEUE, *busy[1:]], active_runs=13).view()
+    assert (len(view["active"]), view["active_more"]) == (12, 0)
+
+
+@in_loop
+async def test_runs_that_finish_go_on_and_what_has_ended_last_comes_first() -> None:
+    over = [ended(1, 90.0), ended(2, 10.0, "failed"), ended(3, 50.0), ended(4, 99.0, "finishing")]
+    view = await Kept(active=[QUEUE], ended=over).view()
+    assert [one.run for one in view["ended"]] == [1, 3, 2]
+    assert ([one.run for one in view["active"]], view["active_more"]) == ([4], 0)
+
+
+@in_loop
+async def test_all_workers_count_though_a_page_has_some_of_them() -> None:
+    there = [SessionStatus("worker", f"w{place}", 4, 0, 0.0, 1.0) for place in range(500)]
+    slots = [SlotMetrics("", "busy", 1_000), SlotMetrics("", "idle", 3_000)]
+    sessions = {"worker": {"busy": 300, "idle": 700}, "client": {"connected": 200}}
+    metrics = MasterMetrics(
+        "1", 1.0, 1, slots=[*slots, SlotMetrics("gpu", "idle", 9)], sessions=sessions
+    )
+    view = await Kept(active=[QUEUE], workers=there, metrics=metrics).view()
+    assert (view["numbers"]["workers"], view["numbers"]["slots"]) == (1_000, 4_000)
+    assert (len(view["workers"]), view["workers_more"]) == (50, 950)
+
+
+@in_loop
+@pytest.mark.parametrize(
+    ("waits", "role", "is_said"),
+    [
+        ("", "", False),
+        ("queue", "", True),
+        ("square", "", True),
+        ("queue", "stock", False),
+        ("square", "stock", True),
+        ("square", "worker", False),
+    ],
+)
+async def test_no_worker_is_a_reason_where_tasks_wait_that_nobody_takes(
+    waits: str, role: str, is_said: bool
+) -> None:
+    jobs = [JobMetrics(waits or "square", tasks={"waiting": 5 if waits else 0})]
+    sessions = {role: {"idle": 1}} if role else {}
+    metrics = MasterMetrics("1", 1.0, 1, jobs=jobs, sessions=sessions)
+    there = [replace(run(3), waiting=5)] if waits else []
+    view = await Kept(active=[QUEUE, *there], active_runs=1, metrics=metrics).view()
+    text = templates.render("overview/why.html", "en", view)
+    assert ("Why something" in text) == is_said
+    assert ("No worker is connected" in text) == (is_said or not (waits or role))
 
 
 @pytest.mark.parametrize(

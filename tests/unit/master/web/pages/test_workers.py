@@ -6,12 +6,14 @@ import re
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from master.web.pages.page import Asked, Desk, NothingThereError
 from master.web.pages.workers import load
 from master.web.text.templates import Templates
 from queue_manager.settings import load_settings
-from queue_manager.wire.messages import SessionList, Status
+from queue_manager.wire.messages import Metrics, SessionList, Status
+from queue_manager.wire.metrics import MasterMetrics, SlotMetrics, UsageMetrics
 from queue_manager.wire.records import Running, SessionStatus
 from queue_manager.wire.usage import LargestSlot, Usage
 from tests.unit.master.web.loops import in_loop
@@ -30,6 +32,15 @@ class Sessions:
 
     async def sessions(self, after: int) -> SessionList:
         return self._list
+
+    async def get(self, key: object, make: Any, answer: type[Any]) -> Any:
+        assert answer is Metrics
+        slots = [SlotMetrics("", "busy", 900), SlotMetrics("", "idle", 3_100)]
+        now = MasterMetrics("1", 1.0, 1, sessions=EVERYBODY, slots=slots)
+        return Metrics(1, replace(now, usage=UsageMetrics(7 * GIB, 3.5)))
+
+
+EVERYBODY = {"worker": {"busy": 900, "idle": 100}, "stock": {"connected": 7}}
 
 
 class _Why:
@@ -59,6 +70,20 @@ async def test_slots_are_busy_or_free_and_tasks_may_wait_behind_them() -> None:
     assert 'href="/runs/3/tasks/17"' in text
     assert "2 of 4 busy" in text
     assert "its clock is off" in text
+
+
+@in_loop
+@pytest.mark.parametrize(("more", "query"), [(1_000, {}), (0, {"after": "500"})])
+async def test_one_page_of_many_workers_has_the_numbers_of_all(
+    more: int, query: dict[str, str]
+) -> None:
+    view = await load(asked(Sessions(worker("a"), worker("b"), more=more), **query))
+    numbers = {"workers": 1_000, "stock": 7, "slots": 4_000, "busy": 900, "behind": None}
+    assert view["numbers"] == {**numbers, "memory_bytes": 7 * GIB, "processors": 3.5}
+    text = Templates().render("workers/numbers.html", "en", view)
+    assert "1,000" in text
+    assert "more" not in text
+    assert "None" not in text
 
 
 GIB = 1024**3
