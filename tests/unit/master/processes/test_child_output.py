@@ -10,6 +10,7 @@ import pytest
 
 from master.processes import child_output
 from master.processes.child_output import output_of
+from tests.unit.master.conftest import JumpingLoop
 
 LOOK_S = 0.02
 
@@ -19,21 +20,21 @@ async def read(process: Any, stream: asyncio.StreamReader) -> bytes:
 
 
 def test_last_words_that_come_behind_the_news_of_the_end_are_read(
-    monkeypatch: pytest.MonkeyPatch,
+    loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy machine may tell of both in any order."""
     monkeypatch.setattr(child_output, "LOOK_S", LOOK_S)
 
     async def scenario() -> bytes:
         stream = asyncio.StreamReader()
-        asyncio.get_running_loop().call_later(1.5 * LOOK_S, stream.feed_data, b"fine")
+        loop.call_later(1.5 * LOOK_S, stream.feed_data, b"fine")
         return await read(SimpleNamespace(returncode=0), stream)
 
-    assert asyncio.run(scenario()) == b"fine"
+    assert loop.run_until_complete(scenario()) == b"fine"
 
 
 def test_a_pipe_that_somebody_else_holds_open_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
+    loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child_output, "LOOK_S", LOOK_S)
 
@@ -41,10 +42,10 @@ def test_a_pipe_that_somebody_else_holds_open_is_not_waited_for(
         stream = asyncio.StreamReader()
         stream.feed_data(b"words")
         process = SimpleNamespace(returncode=None)
-        asyncio.get_running_loop().call_later(3 * LOOK_S, setattr, process, "returncode", 0)
+        loop.call_later(3 * LOOK_S, setattr, process, "returncode", 0)
         return await asyncio.wait_for(read(process, stream), 60.0)
 
-    assert asyncio.run(scenario()) == b"words"
+    assert loop.run_until_complete(scenario()) == b"words"
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2])
