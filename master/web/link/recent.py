@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.messages import (
     AskRun,
@@ -28,6 +30,9 @@ YOUNG_S = 0.5
 
 _MOST = 64
 """How many answers are kept. The oldest goes first."""
+
+MOST_BYTES = 32 * 1024 * 1024
+"""The same in bytes of payloads, results and texts. One answer may have 14 MiB."""
 
 ENDED_RUNS = 60
 """Among how many of the newest runs the ones that have ended last are looked for."""
@@ -54,6 +59,8 @@ class Recent:
     ) -> None:
         self._master, self._clock, self._young_s = master, clock, young_s
         self._kept: OrderedDict[object, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+        self._sizes: dict[object, int] = {}
+        """Of the answers that have come, by their keys; the oldest is the first."""
 
     async def get(self, key: object, make: Callable[[int], Request], answer: type[R]) -> R:
         """The answer to a request. key: the same for requests with the same answer.
@@ -63,12 +70,34 @@ class Recent:
         since, future = self._kept.get(key, (0.0, None))
         if future is None or (future.done() and self._is_old(since, future)):
             future = asyncio.ensure_future(self._master.ask(make, answer))
-            future.add_done_callback(_seen)
+            self._sizes.pop(key, None)
             self._kept[key] = self._clock(), future
             self._kept.move_to_end(key)
+            future.add_done_callback(partial(self._come, key))
             while len(self._kept) > _MOST:
-                self._kept.popitem(last=False)
+                self._forget(next(iter(self._kept)))
         return await asyncio.shield(future)
+
+    def _come(self, key: object, future: asyncio.Future[Any]) -> None:
+        """An answer has come: it is kept for as long as it is young. Errors are not kept."""
+        failed = future.cancelled() or future.exception() is not None
+        if self._kept.get(key, (0.0, None))[1] is not future:
+            return
+        if failed:
+            self._forget(key)
+            return
+        self._sizes[key] = _size_of(future.result())
+        while sum(self._sizes.values()) > MOST_BYTES:
+            self._forget(next(iter(self._sizes)))
+        future.get_loop().call_later(self._young_s, self._end, key, future)
+
+    def _end(self, key: object, future: asyncio.Future[Any]) -> None:
+        if self._kept.get(key, (0.0, None))[1] is future:
+            self._forget(key)
+
+    def _forget(self, key: object) -> None:
+        del self._kept[key]
+        self._sizes.pop(key, None)
 
     def _is_old(self, since: float, future: asyncio.Future[Any]) -> bool:
         failed = future.cancelled() or future.exception() is not None
@@ -77,6 +106,7 @@ class Recent:
     def forget(self) -> None:
         """Something was changed: the next answers are new ones."""
         self._kept.clear()
+        self._sizes.clear()
 
     async def status(self) -> Status:
         """How the master is."""
@@ -106,7 +136,14 @@ class Recent:
         return await self.get(("sessions", after), partial(AskSessions, after=after), SessionList)
 
 
-def _seen(future: asyncio.Future[Any]) -> None:
-    """Look at its error: whoever has asked may have gone meanwhile."""
-    if not future.cancelled():
-        future.exception()
+def _size_of(value: Any) -> int:
+    """About how many bytes of payloads and texts an answer has."""
+    if isinstance(value, bytes | str):
+        return len(value)
+    if isinstance(value, msgspec.Struct):
+        return sum(_size_of(getattr(value, name)) for name in value.__struct_fields__)
+    if isinstance(value, dict):
+        return sum(map(_size_of, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_size_of, value))
+    return 8

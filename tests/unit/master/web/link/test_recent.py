@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from master.web.link.recent import YOUNG_S, Recent
+from master.web.link.recent import MOST_BYTES, YOUNG_S, Recent
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import AskRun, Request, RunShown
 from tests.unit.master.web.live.test_rates import Clock, run
@@ -81,3 +82,28 @@ async def test_what_is_kept_is_bounded() -> None:
     for number in range(1_000):
         await recent.get(("run", number), partial(AskRun, run=number), RunShown)
     assert len(recent._kept) == 64
+
+
+@in_loop
+async def test_an_answer_is_kept_no_longer_than_it_is_young() -> None:
+    """An answer of 14 MiB that nobody asks for again would stay for ever."""
+    recent = Recent(Asked(), Clock(), young_s=0.01)
+    await recent.run(7)
+    async with asyncio.timeout(60.0):
+        while recent._kept:
+            await asyncio.sleep(0.001)
+    assert not recent._sizes
+
+
+@in_loop
+async def test_large_answers_are_few() -> None:
+    class Large(Asked):
+        async def ask(self, make: Callable[[int], Request], answer: type[Any]) -> Any:
+            shown = await super().ask(make, answer)
+            return replace(shown, printed="x" * (MOST_BYTES // 4))
+
+    recent = Recent(Large(), Clock())
+    for number in range(10):
+        await recent.run(number)
+    assert list(recent._kept) == [("run", number) for number in (7, 8, 9)]
+    assert sum(recent._sizes.values()) <= MOST_BYTES
