@@ -35,6 +35,8 @@ _WAITED_S = 1.0
 """How long a page waits for it. Later the folder is known."""
 
 _KEPT = 64
+_AGAIN_S = 15.0
+"""How long nobody asks again behind an error: each look at a job starts a process."""
 
 
 class Written(NamedTuple):
@@ -49,24 +51,25 @@ class Written(NamedTuple):
 class Outs:
     """Knows the defaults of `out=`, by the job and the version of its code."""
 
-    def __init__(self, master: Master) -> None:
-        self._master = master
+    def __init__(self, master: Master, again_s: float = _AGAIN_S) -> None:
+        self._master, self._again_s = master, again_s
         self._known: OrderedDict[tuple[str, str], asyncio.Task[str]] = OrderedDict()
 
     async def default(self, run: RunStatus) -> str:
         """The default of a run's job; empty if there is none, or nobody knows it yet."""
         key = run.job, run.version
         if key not in self._known:
-            self._known[key] = asyncio.create_task(self._ask(run.job))
+            self._known[key] = asyncio.create_task(self._ask(key))
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         done, _ = await asyncio.wait([self._known[key]], timeout=_WAITED_S)
         return next(iter(done)).result() if done else ""
 
-    async def _ask(self, job: str) -> str:
+    async def _ask(self, key: tuple[str, str]) -> str:
         try:
-            found = await self._master.ask(partial(AskJobs, job=job), JobList, _LOOK_S)
-        except QueueError:  # such as a job that can't be imported any more
+            found = await self._master.ask(partial(AskJobs, job=key[0]), JobList, _LOOK_S)
+        except QueueError:  # the master is away or busy, or the job can't be imported now
+            asyncio.get_running_loop().call_later(self._again_s, self._known.pop, key, None)
             return ""
         return default_of(found.jobs)
 

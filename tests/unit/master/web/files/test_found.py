@@ -111,6 +111,18 @@ async def test_a_master_that_does_not_answer_has_no_defaults(root: Path) -> None
     assert await found(root, Jobs(None, away=True)) is None
 
 
+@in_loop
+async def test_an_error_is_asked_about_again(root: Path) -> None:
+    jobs = Jobs(repr(str(root / "usual")), away=True)
+    outs, one = Outs(cast(Any, jobs), again_s=0.01), replace(run(7, 1), job="images")
+    assert await written_by(one, root, outs) is None
+    jobs.away = False
+    async with asyncio.timeout(60.0):
+        while await written_by(one, root, outs) is None:
+            await asyncio.sleep(0.001)
+    assert jobs.asked == 2
+
+
 def test_a_default_that_is_no_text_is_none() -> None:
     assert default_of([job("'/shared/a'")]) == "/shared/a"
     for text in (None, "None", "5", "PosixPath('/x')", "'/cut..."):
