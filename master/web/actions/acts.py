@@ -35,6 +35,8 @@ UNKNOWN = (
     " wanted to change before you ask again"
 )
 
+UNSENT = "the master does not answer; nothing was sent to it, so ask again in a moment"
+
 _Atom = str | int | float | bool | None
 _decoder = msgspec.json.Decoder(dict[str, _Atom | list[_Atom]])
 
@@ -76,8 +78,8 @@ class Acts:
                 fields = Fields(request.query_params.multi_items())
                 return await self._asking(action, request, fields)
             except AwayError as error:
-                unknown = request.method == "POST"
-                view = {"since": error.since, "unknown": unknown}
+                posted = request.method == "POST"
+                view = {"since": error.since, "unknown": posted and error.sent, "posted": posted}
                 return self._html(request, "act/away.html", view, 503)
             except (NothingThereError, RefusedError) as error:
                 code = 503 if isinstance(error, BusyError) else 404
@@ -120,8 +122,8 @@ class Acts:
             try:
                 fields = _fields_of(await request.body(), action)
                 outcome = await self._carried_out(action, request, fields)
-            except AwayError:
-                return JSONResponse({"error": UNKNOWN}, 503)
+            except AwayError as error:
+                return JSONResponse({"error": UNKNOWN if error.sent else UNSENT}, 503)
             except FieldError as error:
                 return JSONResponse({"error": str(error), "field": error.field}, _code(error))
             except (NothingThereError, RefusedError) as error:

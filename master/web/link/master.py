@@ -36,11 +36,14 @@ R = TypeVar("R")
 
 
 class AwayError(QueueError):
-    """The master does not answer. since: from when on (UTC epoch in seconds)."""
+    """The master does not answer. since: from when on (UTC epoch in seconds).
 
-    def __init__(self, since: float) -> None:
+    sent: the request was sent, so nobody knows whether it was carried out.
+    """
+
+    def __init__(self, since: float, sent: bool = False) -> None:
         super().__init__("the master does not answer")
-        self.since = since
+        self.since, self.sent = since, sent
 
 
 class BusyError(RefusedError):
@@ -124,7 +127,7 @@ class Master:
                 async with asyncio.timeout(within_s):
                     reply = await self._session.call_once(make, answer)
             except (ConnectionLostError, TimeoutError):
-                raise AwayError(self._gone()) from None
+                raise AwayError(self._gone(), sent=True) from None
         self._away_since = None
         return reply
 

@@ -94,7 +94,8 @@ async def test_a_master_that_does_not_answer_in_time_is_away() -> None:
     asks = [master.ask(AskStatus, Status, SOON_S) for _ in range(AT_ONCE + 3)]
     found = await asyncio.gather(*asks, return_exceptions=True)
     assert {type(one) for one in found} <= {AwayError, BusyError}
-    assert sum(isinstance(one, AwayError) for one in found) >= AT_ONCE
+    away = [one for one in found if isinstance(one, AwayError)]
+    assert [one.sent for one in away].count(True) == AT_ONCE
     assert master.away_since is not None
 
 
@@ -111,3 +112,13 @@ async def test_a_master_that_is_too_old_for_a_page_is_one_line_and_nothing_is_se
     session.up = False
     with pytest.raises(AwayError):
         master.check_level(3, "lists of tasks")
+
+
+@in_loop
+async def test_what_was_not_sent_to_a_master_that_is_away_says_so() -> None:
+    session = Session()
+    session.up = False
+    with pytest.raises(AwayError) as told:
+        await master_of(session).ask(AskStatus, Status, SOON_S)
+    assert not told.value.sent
+    assert session.sent == []
