@@ -105,7 +105,7 @@ def make_app(
     routes = [
         *shows.routes(),
         *Acts(desk, cookies, shows.html, login.ask, ACTIONS).routes(),
-        *Files(settings.http_files).routes(),
+        *Files(settings.http_files, desk.disk).routes(),
         *_health(desk),
         *Scrape(desk.recent).routes(),
         Mount("/static", StaticFiles(directory=STATIC)),

@@ -21,6 +21,7 @@ from queue_manager.wire.messages import AskJobs, JobList
 from queue_manager.wire.records import RunStatus
 
 from ..link.master import Master
+from .disk import Disk, SlowDiskError
 from .opened import Entry, NoFileError, listed, parts_of
 
 OUT = "out"
@@ -88,8 +89,8 @@ def _literal(text: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-async def written_by(run: RunStatus, root: Path, outs: Outs) -> Written | None:
-    """What a run has written below the folder; None: nothing that is known."""
+async def written_by(run: RunStatus, root: Path, outs: Outs, disk: Disk) -> Written | None:
+    """What a run has written below the folder; None: nothing that is known, or can be seen now."""
     given = [arg.partition("=")[2] for arg in run.args if arg.startswith(f"{OUT}=")]
     if given and given[-1]:
         outs_of = [given[-1], _literal(given[-1])]  # a client's values are told as Python does
@@ -100,7 +101,11 @@ async def written_by(run: RunStatus, root: Path, outs: Outs) -> Written | None:
     if run.key:
         name = run.key.removeprefix(f"{run.job}:")
         outs_of.append(f"{root}/{run.job}/{name}")
-    return await asyncio.to_thread(_first, root, [*_below(root, outs_of)])
+    folders = [*_below(root, outs_of)]
+    try:
+        return await disk.recent(str(folders), _first, root, folders)
+    except SlowDiskError:
+        return None
 
 
 def _below(root: Path, folders: list[str]) -> Iterator[list[str]]:

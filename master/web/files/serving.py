@@ -5,7 +5,6 @@ Jobs fetch files from anywhere, so a page or a picture may hold the script of a 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import stat
@@ -18,6 +17,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from .disk import Disk, SlowDiskError
 from .opened import NoFileError, opened, parts_of
 
 POLICY = (
@@ -56,8 +56,8 @@ def type_of(name: str) -> str:
 class Files:
     """The files below a folder. folder: HTTP_FILES."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self._folder, self._disk = folder, disk
 
     def routes(self) -> list[Route]:
         """The one for files. A folder has a page, to which it leads."""
@@ -69,7 +69,11 @@ class Files:
             parts = parts_of(path)
             found = contextlib.ExitStack()
             entered = found.enter_context
-            descriptor, status = await asyncio.to_thread(entered, opened(self._folder, parts))
+            path_opened = opened(self._folder, parts)
+            look = self._disk.look(entered, path_opened, late=found.close)
+            descriptor, status = await look
+        except SlowDiskError as error:
+            raise HTTPException(503, str(error), {"Retry-After": "3"}) from None
         except NoFileError:
             raise HTTPException(404, "there is no such file, or it is none to show") from None
         if stat.S_ISDIR(status.st_mode):

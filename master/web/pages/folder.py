@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ..files.found import PAGE
 from ..files.opened import NoFileError, listed, parts_of
 from .page import Asked, NothingThereError, Page, View
 
 
 async def load(asked: Asked) -> View:
-    """The files and folders in it. Raises NothingThereError if there is no such folder."""
+    """The files and folders in it. Raises NothingThereError if there is no such folder.
+
+    Raises SlowDiskError if the disk does not answer.
+    """
     root = asked.desk.settings.http_files
     try:
         parts = parts_of(asked.words["folder"])
-        found = await asyncio.to_thread(listed, root, parts)
+        found = await asked.desk.disk.recent(("listed", *parts), listed, root, parts)
     except NoFileError:
         raise NothingThereError("there is no such folder, or it is none to show") from None
     return {

@@ -16,6 +16,7 @@ from queue_manager.settings import Settings
 from queue_manager.wire.limits import LAST_NUMBER
 
 from ..access.tokens import Right
+from ..files.disk import Disk
 from ..files.found import Outs
 from ..link.jobs import Jobs
 from ..link.master import Master
@@ -60,6 +61,11 @@ class Desk:
     def outs(self) -> Outs:
         """Where jobs write to, unless a run says it."""
         return Outs(self.master)
+
+    @cached_property
+    def disk(self) -> Disk:
+        """Looks at the files of jobs."""
+        return Disk()
 
 
 @dataclass(frozen=True)

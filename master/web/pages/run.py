@@ -35,7 +35,7 @@ async def load(asked: Asked) -> View:
     minute = last_minute(rates.last_minute(number))
     groups, _, whole = await groups_of(asked, number, 0, _GROUPS) if run.dead else ([], 0, True)
     desk = asked.desk
-    written = await written_by(run, desk.settings.http_files, desk.outs)
+    written = await written_by(run, desk.settings.http_files, desk.outs, desk.disk)
     return {
         "run": run,
         "printed": told.printed,

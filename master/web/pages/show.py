@@ -20,6 +20,7 @@ from ..access.cookies import Cookies, Visitor
 from ..access.gate import query_without_token
 from ..access.notes import Notes
 from ..access.tokens import Right
+from ..files.disk import SlowDiskError
 from ..link.master import AwayError, BusyError
 from ..live.events import Events
 from ..live.hub import Hub, Parts
@@ -202,7 +203,7 @@ def _banner_of(trouble: QueueError | None) -> View:
 
 
 def _code(error: QueueError) -> int:
-    return 503 if isinstance(error, BusyError) else 404
+    return 503 if isinstance(error, BusyError | SlowDiskError) else 404
 
 
 def as_json(view: View) -> bytes:

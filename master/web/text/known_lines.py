@@ -104,6 +104,7 @@ _MASTER = (
     _("can't read {path}: {line}"),
     _("too much is asked of the master at once: nothing was sent to it; try again in a moment"),
     _("the master does not answer"),
+    _("the disk with the files does not answer: try again in a moment"),
 )
 
 _SCHEDULES = (

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
+from master.web.files.disk import Disk
 from master.web.files.found import Outs, Written, as_plain, default_of, written_by
 from master.web.link.master import AwayError
 from queue_manager.wire.job_records import ArgumentInfo, JobInfo
@@ -52,7 +53,7 @@ def root(tmp_path: Path) -> Path:
 
 async def found(root: Path, jobs: Jobs, **fields: Any) -> Written | None:
     one: RunStatus = replace(run(7, 10), job="images", **fields)
-    return await written_by(one, root, Outs(cast(Any, jobs)))
+    return await written_by(one, root, Outs(cast(Any, jobs)), Disk())
 
 
 @in_loop
@@ -84,7 +85,7 @@ async def test_else_the_default_of_its_job_counts_which_is_asked_for_once(root: 
     jobs = Jobs(repr(str(root / "usual")))
     outs = Outs(cast(Any, jobs))
     for _ in range(3):
-        written = await written_by(replace(run(7, 1), job="images"), root, outs)
+        written = await written_by(replace(run(7, 1), job="images"), root, outs, Disk())
         assert written is not None
         assert written.folder == "usual"
     assert jobs.asked == 1
@@ -115,10 +116,10 @@ async def test_a_master_that_does_not_answer_has_no_defaults(root: Path) -> None
 async def test_an_error_is_asked_about_again(root: Path) -> None:
     jobs = Jobs(repr(str(root / "usual")), away=True)
     outs, one = Outs(cast(Any, jobs), again_s=0.01), replace(run(7, 1), job="images")
-    assert await written_by(one, root, outs) is None
+    assert await written_by(one, root, outs, Disk()) is None
     jobs.away = False
     async with asyncio.timeout(60.0):
-        while await written_by(one, root, outs) is None:
+        while await written_by(one, root, outs, Disk()) is None:
             await asyncio.sleep(0.001)
     assert jobs.asked == 2
 
