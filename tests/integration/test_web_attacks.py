@@ -148,12 +148,19 @@ def test_nonsense_in_an_address_is_a_page_and_no_fault(web: Web) -> None:
     for path in (
         "/runs/99999999999999999999999999", "/runs?after=x", "/runs?state=%00", "/runs?job=%ff%fe",
         "/?span=forever", "/events?page=http://[", "/events?page=/nowhere", "/runs/-1",
-        "/static/../app.py", "/static/%2e%2e/app.py", "/runs?after=99999999999999999999999999",
+        "/runs?after=99999999999999999999999999",
     ):  # fmt: skip
         answer = web.get(f"/api{path}") if path.startswith("/runs") else web.get(path, token="")
         assert answer.code in (200, 400, 401, 404), (path, answer)
         answer = web.get(path, token="", Cookie=web.cookie(web.read))
         assert answer.code in (200, 400, 404), (path, answer)
+    for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py"):
+        answer = web.get(path, token="", Cookie=web.cookie(web.read))
+        assert answer.code == 404, (path, answer)
+        assert "make_app" not in answer.text
+    answer = web.get("/runs/0/failures?since=2026", token="", Cookie=web.cookie(web.read))
+    assert (answer.code, answer.text.count("is no time")) == (200, 1)
+    assert 'id="wrong-since"' in answer.text
     assert web.master.process.log.count("Traceback") == before
 
 

@@ -20,6 +20,9 @@ from .ending import LONG_S, task_of
 _GROUPS = 500
 """How many groups are added up."""
 
+_FIRST, _LAST = 1e8, 1e11
+"""Between these a number is a time in seconds: from 1973 to 5138."""
+
 FILTERS = ("error", "worker", "since", "until")
 
 
@@ -72,14 +75,17 @@ def chosen(fields: Fields) -> FailureFilter | None:
 
 
 def moment(field: str, text: str) -> float | None:
-    """A time: seconds since 1970, or ISO 8601, in UTC if it has no zone. Raises FieldError."""
+    """A time: seconds since 1970, or ISO 8601, in UTC if it has no zone. Raises FieldError.
+
+    A number that may be meant as a year or a day (2026, 20260504) is never seconds.
+    """
     if not text:
         return None
     try:
         at = float(text)
     except ValueError:
         at = math.nan
-    if math.isfinite(at):
+    if _FIRST <= at <= _LAST:
         return at
     try:
         when = datetime.fromisoformat(text)

@@ -49,14 +49,24 @@ async def load(asked: Asked) -> View:
 
 
 async def load_run(asked: Asked) -> View:
-    """The dead letters of a run that the query chooses, and all groups that they are of."""
+    """The dead letters of a run that the query chooses, and all groups of the run.
+
+    trouble: what is wrong with the field `trouble_field`; then there are no letters. Raises
+    NothingThereError instead for a program.
+    """
     number: int = asked.words["run"]
     run = await asked.desk.recent.run(number)
     filters = {name: asked.query.get(name, "").strip()[:2_000] for name in FILTERS}
-    after, only = asked.number("after"), _only(filters)
-    ask = partial(AskLetters, run=number, only=only, after=after, limit=PAGE)
-    key = ("letters", number, *filters.values(), after)
-    page = await asked.desk.recent.get(key, ask, Letters)
+    after, trouble = asked.number("after"), None
+    page = Letters(0, [], 0, True)
+    try:
+        ask = partial(AskLetters, run=number, only=_only(filters), after=after, limit=PAGE)
+        key = ("letters", number, *filters.values(), after)
+        page = await asked.desk.recent.get(key, ask, Letters)
+    except FieldError as error:
+        if asked.is_data:
+            raise NothingThereError(str(error)) from None
+        trouble = error
     groups, _, complete = await groups_of(asked, number, 0, _GROUPS)
     return {
         "run": run,
@@ -64,6 +74,8 @@ async def load_run(asked: Asked) -> View:
         "chosen": {name: text for name, text in filters.items() if text},
         "groups": groups,
         "groups_more": not complete,
+        "trouble": str(trouble) if trouble else "",
+        "trouble_field": trouble.field if trouble else "",
         "letters": [_letter(one) for one in page.letters],
         "after": after,
         "next": None if page.complete else page.last,
@@ -101,10 +113,7 @@ async def groups_of(
 
 
 def _only(filters: dict[str, str]) -> FailureFilter | None:
-    try:
-        return chosen(Fields(filters.items()))
-    except FieldError as error:
-        raise NothingThereError(str(error)) from None
+    return chosen(Fields(filters.items()))
 
 
 def _group(group: FailureGroup) -> dict[str, Any]:

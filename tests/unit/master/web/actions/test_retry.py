@@ -31,7 +31,9 @@ def test_fields_choose_together() -> None:
         ("1970-01-01T01:00", 3_600.0),
         ("1970-01-01T01:00+01:00", 0.0),
         ("1970-01-01T01:00Z", 3_600.0),
-        ("12.5", 12.5),
+        ("1777896000.5", 1_777_896_000.5),
+        ("20260504", 1_777_852_800.0),
+        ("2026-05-04", 1_777_852_800.0),
     ],
 )
 def test_a_time_without_a_zone_is_utc(text: str, at: float) -> None:
@@ -46,6 +48,9 @@ def test_a_time_without_a_zone_is_utc(text: str, at: float) -> None:
         ("since", "noon", "'noon' is no time"),
         ("until", "nan", "'nan' is no time"),
         ("since", "9" * 400, "is no time"),
+        ("since", "2026", "'2026' is no time, such as 2026-05-04T12:00"),
+        ("until", "20260504120000", "is no time"),
+        ("since", "-5", "is no time"),
         ("error", "ValueError@line 12", "is no place"),
         ("error", "x" * 2_000, "2,000 characters"),
         ("worker", "x" * 2_000, "2,000 characters"),
@@ -62,5 +67,5 @@ def test_what_is_wrong_is_told_of_its_field(field: str, text: str, line: str) ->
 
 def test_a_time_that_ends_before_it_begins_is_wrong() -> None:
     with pytest.raises(FieldError, match="until is not later than since") as caught:
-        chosen(fields(since="20", until="10"))
+        chosen(fields(since="2026-05-04", until="2026-05-03"))
     assert caught.value.field == "until"
