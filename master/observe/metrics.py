@@ -36,7 +36,7 @@ from ..turn.turn import Turn
 from .diagnosis import Sources
 from .process import of_this_process
 from .status import state_of
-from .waited import waits_since
+from .waited import Waits
 
 if TYPE_CHECKING:  # the service asks this room, which knows the service by its types only
     from ..server.dispatch import OurSession
@@ -73,6 +73,7 @@ class MetricsBuilder:
         self._sources = sources
         self._started_at = turn.wall - (time.monotonic() - sources.started)
         self._tags = Labels()
+        self._waits = Waits()
         self._ended: list[RunsEnded] = []
         self._counted = 0.0, 0.0
         self._were_active: set[int] = set()
@@ -125,13 +126,13 @@ class MetricsBuilder:
         tally, now = broker.tally, time.monotonic()
         states: defaultdict[str, Counter[str]] = defaultdict(Counter)
         oldest: dict[str, float] = {}
-        for run in broker.runs.values():
-            if run.active:
-                label = tally.labels.of(run.job)
-                states[label].update(_states(run))
-                since = waits_since(run, tally)
-                if since is not None:
-                    oldest[label] = max(oldest.get(label, 0.0), now - since)
+        active = [run for run in broker.runs.values() if run.active]
+        since = self._waits.since(active, tally)
+        for run in active:
+            label = tally.labels.of(run.job)
+            states[label].update(_states(run))
+            if run.id in since:
+                oldest[label] = max(oldest.get(label, 0.0), now - since[run.id])
         for ended in self._ended:
             states[tally.labels.of(ended.job)]["dead"] += ended.dead
         return [

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from master.broker.leases.lease import Session
+from master.broker.runs.run import Run
 from master.changes import CollectCursor
+from master.observe import waited
 from master.observe.metrics import MetricsBuilder
 from master.observe.process import of_this_process
 from master.reads import StoreSize
 from master.tally.histogram import WORK_BOUNDS_S, Histogram
+from master.tally.tally import Tally
 from queue_manager.errors import StoreError
 from queue_manager.wire.messages import Hello, Metrics, decode_reply, encode
 from queue_manager.wire.metrics import JobMetrics, MasterMetrics, UsageMetrics
@@ -234,6 +237,39 @@ def test_a_run_that_waits_for_another_is_pending(desk: Desk) -> None:
     desk.broker.start_run("later", [], None, RunOptions(), desk.wall, after=[desk.run])
     desk.commit()
     assert Sources(desk).runs() == {("job", "active"): 1, ("later", "pending"): 1}
+
+
+def test_what_takes_long_to_look_at_is_looked_at_a_small_part_of_the_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def slow(run: Run, tally: Tally) -> float | None:
+        looks.append(run.id)
+        time.sleep(0.05)
+        return desk.now
+
+    monkeypatch.setattr(waited, "waits_since", slow)
+    desk.submit(1)
+    sources = Sources(desk)
+    assert [sources.job().oldest_s is not None for _ in range(20)] == [True] * 20
+    assert len(looks) == 1
+    desk.done(desk.lease(desk.session()))
+    desk.commit()
+    assert sources.job().oldest_s is None, "no task waits any more"
+
+
+def test_the_oldest_of_many_lanes_is_sought_among_the_times_of_blocks_once(desk: Desk) -> None:
+    asked: list[int] = []
+    block = SimpleNamespace(block=7)
+    window = SimpleNamespace(order=[0], ready={0: [block]})
+    lane = SimpleNamespace(window=window, tracked=SimpleNamespace(first=None, quarantined=[]))
+    run: Any = SimpleNamespace(waiting=5_000, lanes=[lane] * 4_096)
+    tally: Any = SimpleNamespace(
+        behind_s=0.0, accepted=SimpleNamespace(of=lambda number: asked.append(number) or 3.0)
+    )
+    assert waited.waits_since(run, tally) == 3.0
+    assert asked == [7]
 
 
 # --- sessions and slots ---
