@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import h11
@@ -19,6 +20,9 @@ REQUEST_S = 10.0
 """How long a visitor has for a request, from its first byte or the connection's beginning on."""
 
 _TOLD_EVERY_S = 60.0
+_LINES = 100
+"""How many different warnings are counted. uvicorn has a handful."""
+
 _NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger("quartermaster.web")
@@ -113,7 +117,10 @@ class Visit(H11Protocol):
 
 
 def tell_seldom(loop: asyncio.AbstractEventLoop) -> None:
-    """Have one line a minute say that connections find no room. asyncio says it each time."""
+    """Have one line a minute say that connections find no room. asyncio says it each time.
+
+    The same for each warning of the server.
+    """
     told_at = -_TOLD_EVERY_S
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -126,3 +133,34 @@ def tell_seldom(loop: asyncio.AbstractEventLoop) -> None:
             log.warning("the pages take no more connections for now: %s", error.strerror)
 
     loop.set_exception_handler(handle)
+    of_server = logging.getLogger("uvicorn.error")
+    if not any(isinstance(one, Seldom) for one in of_server.filters):
+        of_server.addFilter(Seldom())
+
+
+class Seldom(logging.Filter):
+    """Lets each warning pass once a minute, with how many there were since the last time.
+
+    uvicorn has one for each malformed request, and nobody needs a token to send those.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line passes. It may get a count."""
+        if record.levelno != logging.WARNING or record.exc_info:
+            return True
+        now, line = self._clock(), str(record.msg)
+        told_at, more = self._told.get(line, (now - _TOLD_EVERY_S, 0))
+        if now - told_at < _TOLD_EVERY_S:
+            self._told[line] = told_at, more + 1
+            return False
+        if more:
+            record.msg = f"{line} (and {more:,} more since it was said last)"
+        if len(self._told) >= _LINES:
+            self._told.clear()
+        self._told[line] = now, 0
+        return True

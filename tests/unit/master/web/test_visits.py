@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from master.web.visits import Crowd, Visit, tell_seldom
+from master.web.visits import Crowd, Seldom, Visit, tell_seldom
 from tests.unit.master.web.loops import in_loop
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -130,3 +130,34 @@ async def test_a_lack_of_files_is_one_line(caplog: pytest.LogCaptureFixture) -> 
     ]
     loop.call_exception_handler({"message": "something else"})
     assert "something else" in caplog.text
+
+
+@in_loop
+async def test_malformed_requests_are_one_line_with_their_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tell_seldom(asyncio.get_running_loop())
+    of_server, now = logging.getLogger("uvicorn.error"), 1_000.0
+    for one in [one for one in of_server.filters if isinstance(one, Seldom)]:
+        of_server.removeFilter(one)
+    seldom = Seldom(lambda: now)
+    of_server.addFilter(seldom)
+    try:
+        for _ in range(200):
+            Door().come(b"nonsense\r\n\r\n")
+        now += 60.0
+        Door().come(b"nonsense\r\n\r\n")
+    finally:
+        of_server.removeFilter(seldom)
+    assert [one.getMessage() for one in caplog.records if one.name == "uvicorn.error"] == [
+        "Invalid HTTP request received.",
+        "Invalid HTTP request received. (and 199 more since it was said last)",
+    ]
+
+
+@in_loop
+async def test_the_server_says_seldom_what_strangers_can_have_it_say() -> None:
+    of_server = logging.getLogger("uvicorn.error")
+    for _ in range(2):
+        tell_seldom(asyncio.get_running_loop())
+    assert [type(one) for one in of_server.filters].count(Seldom) == 1
