@@ -28,8 +28,8 @@ async def load(asked: Asked) -> View:
     return {
         "task": {name: x for name, x in asdict(task).items() if name not in _OTHERWISE},
         "run": of,
-        "payload": value_of(task.body, task.position),
-        "result": value_of(task.results, task.result_position)
+        "payload": value_of(task.body, task.position, is_data=asked.is_data),
+        "result": value_of(task.results, task.result_position, is_data=asked.is_data)
         if task.results is not None
         else None,
         "failure": failure_of(_letter(task)) if task.error and not done else "",

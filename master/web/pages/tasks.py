@@ -83,7 +83,7 @@ def _line(one: TaskLine, state: str) -> dict[str, Any]:
         "died_at": one.died_at or None,
     }
     if state == "done":
-        text = "" if one.result is None else value_of(one.result, 0).text
+        text = "" if one.result is None else value_of(one.result, 0, chars=_RESULT_CHARS + 1).text
         cut = len(text) > _RESULT_CHARS
         said["result"] = text[:_RESULT_CHARS] + "\N{HORIZONTAL ELLIPSIS}" * cut
     return said

@@ -14,7 +14,7 @@ from queue_manager.plain.as_json import to_json
 
 
 def shown(value: Any) -> Value:
-    return value_of(codec.encode_batch([0, value]), 1)
+    return value_of(codec.encode_batch([0, value]), 1, is_data=True)
 
 
 def test_a_value_is_its_text_and_its_json() -> None:
@@ -87,7 +87,7 @@ def test_what_is_nested_deeply_is_shown_by_its_beginning() -> None:
     for _ in range(30_000):
         value = [value]
     body = codec.encode_items([b"\x80\x04" + b"]\x94" * 30_000 + b"a" * 29_999 + b"."])
-    found = value_of(body, 0)
+    found = value_of(body, 0, is_data=True)
     assert found.text == "[" * SHOWN_CHARS
     assert list(found.value) == ["$repr"]
 
@@ -97,3 +97,9 @@ def test_whole_numbers_that_collide_do_not_hold_up_the_pages() -> None:
     numbers = [(n * (2**61 - 1)).to_bytes(10, "little") for n in range(1, 20_001)]
     item = b"\x80\x04\x8f(" + b"".join(b"\x8a\x0a" + one for one in numbers) + b"\x90."
     assert "can't be decoded" in value_of(codec.encode_items([item]), 0).text
+
+
+def test_a_page_has_no_json_and_a_list_no_more_than_it_shows() -> None:
+    """A page of a hundred results would lay out two million characters, to show a hundred each."""
+    found = value_of(codec.encode_batch([doubled(60)]), 0, chars=100)
+    assert (len(found.text), found.whole, found.value) == (100, False, None)
