@@ -37,6 +37,9 @@ _FILES = 4_096
 _AT_ONCE = 128
 """How many connections are accepted before one of them is looked at."""
 
+_BATCHES = 16
+"""So many times that go into the files of the process: a batch is here before room is made."""
+
 _KEEP_ALIVE_S = 15
 _END_S = 1
 _UNREAD_MS = 10_000
@@ -53,7 +56,8 @@ def main() -> None:
     log_to(logging.StreamHandler())
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     os.nice(_NICE)
-    crowd = Crowd(_make_room() * 3 // 4)
+    files = _make_room()
+    crowd = Crowd(files * 3 // 4)
     settings = load_settings()
     authkey = told["authkey"].encode("utf-8", "surrogateescape")
     if told["keys_told"]:
@@ -64,7 +68,8 @@ def main() -> None:
     sock = socket.socket(fileno=told["socket"])
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
-    uvicorn.Server(_config(app, _maker(settings, crowd))).run(sockets=[sock])
+    at_once = min(_AT_ONCE, files // _BATCHES)
+    uvicorn.Server(_config(app, _maker(settings, crowd), at_once)).run(sockets=[sock])
 
 
 def _now(wall_behind: float) -> float:
@@ -86,11 +91,11 @@ def _maker(settings: Settings, crowd: Crowd) -> Callable[..., asyncio.Protocol]:
         sys.exit(f"no pages: HTTP_TLS_CERT={certificate}, HTTP_TLS_KEY={key}: {error}")
 
 
-def _config(app: Any, make: Callable[..., asyncio.Protocol]) -> uvicorn.Config:
+def _config(app: Any, make: Callable[..., asyncio.Protocol], at_once: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=cast(Any, make),  # a class, or what makes its objects
-        backlog=_AT_ONCE,
+        backlog=at_once,
         ws="none",
         lifespan="on",
         log_config=None,
