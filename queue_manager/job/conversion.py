@@ -122,7 +122,9 @@ def described(wanted: Any) -> str:
         members = sorted(typing.get_args(wanted), key=lambda kind: kind is type(None))
         return " or ".join(described(member) for member in members)
     if _is_enum(wanted):
-        return f"one of {', '.join(wanted.__members__)}"
+        names = ", ".join(wanted.__members__)
+        several = issubclass(wanted, enum.Flag)
+        return f"some of {names}, with | between them" if several else f"one of {names}"
     if wanted in _DESCRIPTIONS:
         return _DESCRIPTIONS[wanted]
     name = wanted.__name__ if isinstance(wanted, type) and origin is None else str(wanted)

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import datetime
+import enum
 import inspect
 import re
 import sys
-from pathlib import Path
+import uuid
+from decimal import Decimal
+from pathlib import Path, PurePath
 from typing import Any
+
+import msgspec
 
 from ..wire.job_records import ArgumentInfo, JobInfo
 from .arguments import named_parameters, wanted_type
@@ -22,6 +28,15 @@ from .files import PACKAGE, parsed
 from .loading import Job, job_names
 
 _SHOWN = 200
+_AS_TEXT = (
+    bytes,
+    bytearray,
+    Decimal,
+    uuid.UUID,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+)
 _FUNCTIONS = ("tasks", "setup", "work", "collect", "report", "finish", "run_key")
 _ARGUMENT = re.compile(r"\*{0,2}(\w+)(?: *\([^)]*\))?(?:, .*?)?: *(.*)")
 
@@ -59,7 +74,7 @@ def description_of(job: Job) -> JobInfo:
         ArgumentInfo(
             name=name,
             kind=_kind(wanted_type(parameter, job.tasks)),
-            default=None if parameter.default is parameter.empty else _shown(parameter.default),
+            default=None if parameter.default is parameter.empty else _default(parameter.default),
             about=abouts.get(name, ""),
         )
         for name, parameter in named_parameters(job.tasks).items()
@@ -85,13 +100,34 @@ def _kind(wanted: Any) -> str:
         return "a value"
 
 
+def _default(value: Any) -> str:
+    """A default: a text in quotation marks if its argument is given as one, JSON, or as Python has
+    it."""
+    try:
+        if isinstance(value, enum.Enum):
+            return repr(value.name or str(value.value))
+        if isinstance(value, _AS_TEXT):
+            return repr(msgspec.to_builtins(value))
+        if isinstance(value, PurePath):
+            return repr(str(value))
+        if isinstance(value, dict | list | tuple | set | frozenset):
+            text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=0)
+            return _cut(text.decode())
+    except Exception:  # values of a job's own may raise anything
+        pass
+    return _shown(value)
+
+
 def _shown(value: Any) -> str:
-    """A default, as it can be written on a command line if that is a text."""
+    """A value in one line, as Python has it."""
     try:
         text = repr(value)
     except Exception:
         text = object.__repr__(value)
-    text = " ".join(text.split())
+    return _cut(" ".join(text.split()))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

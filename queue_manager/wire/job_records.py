@@ -8,8 +8,8 @@ import msgspec
 class ArgumentInfo(msgspec.Struct, frozen=True):
     """One argument of a job's `tasks()`.
 
-    kind: what it is, for people, such as "a whole number". default: as Python writes it; None: the
-    argument must be given. about: what the docstring says of it.
+    kind: what it is, for people, such as "a whole number". default: a text as Python writes it, or
+    JSON; None: the argument must be given. about: what the docstring says of it.
     """
 
     name: str

@@ -48,9 +48,10 @@ class Retrying:
         """
         only = message.only
         if only is None and (run.dead <= AT_ONCE or run.state == "cancelled"):
-            finishes = not run.active and uncollected(run) and not self._runners.lives(run)
+            goes_on = run.active or uncollected(run)
+            stopped = run.has_runner and not run.pending and not self._runners.lives(run)
             count = await self._turn.carry_out(partial(self._all, message, run, by))
-            _tell(run, count, by, message.reason, finishes)
+            _tell(run, count, by, message.reason, bool(goes_on and stopped))
             return count
         only = FailureFilter() if only is None else checked(only)
         return await self._chosen(message, run, only, by)
@@ -117,12 +118,12 @@ def paced(page_bytes: int, took_s: float) -> int:
     return min(page_bytes * 2, MOST_BYTES) if took_s < SHORT_S else page_bytes
 
 
-def _tell(run: Run, count: int, by: str, reason: str, finishes: bool = False) -> None:
-    """finishes: what its runner has still to do is tried again, be it without a dead letter."""
-    if not count and not finishes:
+def _tell(run: Run, count: int, by: str, reason: str, starts: bool = False) -> None:
+    """starts: its runner, which was given up, starts again, be it without a dead letter."""
+    if not count and not starts:
         return
     why = f": {harmless_line(reason)}" * bool(reason)
-    what = _went_back(count) if count else _finishes(run)
+    what = _went_back(count) if count else _starts(run)
     told = run.id, run.job or "queue", what, asked_by(by), why
     log.info("run %d (%s): %s%s%s", *told, extra=about_run(run))
 
@@ -136,6 +137,8 @@ def _went_back(count: int) -> str:
     return f"{count:,} dead letter{'s are' if count != 1 else ' is'} tried again"
 
 
-def _finishes(run: Run) -> str:
+def _starts(run: Run) -> str:
+    if run.active:
+        return "its runner starts again"
     function = "finish()" if run.options.finish else "collect()"
     return f"its {function} is tried again"

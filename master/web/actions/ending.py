@@ -8,7 +8,7 @@ from queue_manager.errors import RefusedError
 from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.messages import Accepted, CancelRun, ForgetRun, TasksCancelled
 
-from ..pages.page import Asked, View
+from ..pages.page import GOES_ON, Asked, View
 from .action import Action, FieldError, Fields, Outcome
 
 LONG_S = 60.0
@@ -16,9 +16,9 @@ LONG_S = 60.0
 
 
 async def show(asked: Asked, fields: Fields) -> View:
-    """The run that is asked about, and a task of it, if it is about one."""
+    """The run that is asked about, and a task of it, if it is about one. nothing: it has ended."""
     run = await asked.desk.recent.run(asked.words["run"])
-    return {"run": run, "task": task_of(fields)}
+    return {"run": run, "task": task_of(fields), "nothing": run.state not in GOES_ON}
 
 
 async def show_run(asked: Asked, fields: Fields) -> View:

@@ -55,7 +55,7 @@ def _input(one: ArgumentInfo, typed: str) -> Input:
         choices = [*choices, typed]
     modes = {"a whole number": "numeric", "a number": "decimal"}
     default = None if one.default is None else _written(one.default)
-    long = "\n" in typed or "as JSON text" in one.kind
+    long = "\n" in typed + (default or "") or "as JSON text" in one.kind
     mode = modes.get(one.kind, "text")
     return Input(one.name, ARG + one.name, one.kind, one.about, default, choices, mode, long)
 
@@ -68,6 +68,8 @@ def _written(default: str) -> str:
         return default
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is None:
+        return "none"
     return value if isinstance(value, str) else default
 
 

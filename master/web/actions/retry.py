@@ -13,7 +13,7 @@ from queue_manager.wire.failure_groups import AskFailures, Failures
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.messages import Accepted, RetryRun
 
-from ..pages.page import Asked, View
+from ..pages.page import GOES_ON, Asked, View
 from .action import Action, FieldError, Fields, Outcome
 from .ending import LONG_S, task_of
 
@@ -27,9 +27,15 @@ FILTERS = ("error", "worker", "since", "until")
 
 
 async def show(asked: Asked, fields: Fields) -> View:
-    """The run, and what the link has filled in. count: how many letters that is, if it is known."""
+    """The run, and what the link has filled in. count: how many letters that is, if it is known.
+
+    goes_on: it is stalled, and has no dead letter. nothing: there is nothing to try again.
+    """
     run = await asked.desk.recent.run(asked.words["run"])
     narrowed = any(fields.text(name) for name in FILTERS)
+    if not run.dead:
+        is_stalled = run.state == "stalled"
+        return {"run": run, "goes_on": is_stalled, "nothing": not is_stalled}
     return {"run": run, "narrowed": narrowed, "count": await _count(asked, run.run, fields)}
 
 
@@ -54,7 +60,10 @@ async def retry(asked: Asked, fields: Fields) -> Outcome:
     reply = await asked.desk.master.ask(ask, Accepted, LONG_S)
     task = task_of(fields)
     to = f"/runs/{number}/tasks/{task}" if task else f"/runs/{number}"
-    return Outcome(to, "", {"run": number, "task": task, "tasks": reply.tasks})
+    of = {"run": number, "task": task, "tasks": reply.tasks}
+    if not reply.tasks and (await asked.desk.recent.run(number)).state in GOES_ON:
+        of["goes_on"] = 1
+    return Outcome(to, "", of)
 
 
 def chosen(fields: Fields) -> FailureFilter | None:

@@ -23,6 +23,9 @@ from ..link.master import Master
 from ..link.recent import Recent
 from ..live.rates import Rates
 
+GOES_ON = ("pending", "active", "finishing", "stalled")
+"""The states of a run that has not ended."""
+
 View = dict[str, Any]
 """What a page shows: structs of the wire and plain data."""
 

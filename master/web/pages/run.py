@@ -8,7 +8,7 @@ from ..files.found import as_plain, written_by
 from .charts import SPANS, WHOLE, default_span, last_minute, of_run, span_of
 from .failures import groups_of
 from .overview import left_s
-from .page import Asked, Page, View
+from .page import GOES_ON, Asked, Page, View
 
 _GROUPS = 10
 """How many groups of failures are shown."""
@@ -51,7 +51,7 @@ async def load(asked: Asked) -> View:
         "mean": mean(run),
         "ended": ended,
         "share": ended / run.tasks if run.tasks else 0.0,
-        "goes_on": run.state in ("pending", "active", "finishing", "stalled"),
+        "goes_on": run.state in GOES_ON,
     }
 
 

@@ -272,6 +272,7 @@ _KINDS = (
     _("a time of day such as {example}"),
     _("a text"),
     _("one of {words}"),
+    _("some of {words}, with | between them"),
     _("a {type} as JSON text, such as {example}"),
     _("{kind} or {kind2}"),
 )

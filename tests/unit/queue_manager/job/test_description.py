@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
+from queue_manager.job.arguments import named_parameters, wanted_type
+from queue_manager.job.conversion import converted
 from queue_manager.job.description import description_of, jobs_of
 from queue_manager.job.loading import load_job
 from queue_manager.wire.job_records import ArgumentInfo, JobInfo
@@ -88,3 +91,50 @@ def test_the_jobs_of_the_project_are_described() -> None:
     shell = description_of(load_job("shell", REPO / "jobs"))
     assert [one.name for one in shell.arguments] == ["command", "inputs", "raw"]
     assert all(one.about for one in shell.arguments)
+
+
+TYPED = """
+import datetime, enum
+from decimal import Decimal
+from pathlib import Path
+class Perm(enum.Flag):
+    R = 1
+    W = 2
+def tasks(
+    out: Path = Path("/tmp/x"), at: datetime.datetime = datetime.datetime(2026, 1, 2, 3, 4),
+    price: Decimal = Decimal("1.50"), perm: Perm = Perm.R, both: Perm = Perm.R | Perm.W,
+    head: bytes = b"hello", wait: datetime.timedelta = datetime.timedelta(seconds=90),
+    sizes: dict[str, int] = {"a": 1}, flags: list[bool] = [True], text: str = "two\\nlines",
+):
+    yield 1
+def work(n): return n
+"""
+
+
+def test_defaults_are_shown_as_one_can_type_them(folder: Path) -> None:
+    (folder / "typed.py").write_text(TYPED)
+    job = load_job("typed", folder)
+    arguments = {one.name: one for one in description_of(job).arguments}
+    assert {name: one.default for name, one in arguments.items()} == {
+        "out": "'/tmp/x'",
+        "at": "'2026-01-02T03:04:00'",
+        "price": "'1.50'",
+        "perm": "'R'",
+        "both": "'R|W'",
+        "head": "'aGVsbG8='",
+        "wait": "'PT90S'",
+        "sizes": '{"a": 1}',
+        "flags": "[true]",
+        "text": "'two\\nlines'",
+    }
+    for name, parameter in named_parameters(job.tasks).items():
+        field = inputs_default(arguments[name].default)
+        wanted = wanted_type(parameter, job.tasks)
+        assert converted(field, wanted) == parameter.default, name
+    assert arguments["perm"].kind == "some of R, W, with | between them"
+
+
+def inputs_default(default: str | None) -> str:
+    """What a form has: a text without its quotation marks."""
+    assert default is not None
+    return str(ast.literal_eval(default)) if default.startswith("'") else default
