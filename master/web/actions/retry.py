@@ -36,7 +36,8 @@ async def show(asked: Asked, fields: Fields) -> View:
     if not run.dead:
         is_stalled = run.state == "stalled"
         return {"run": run, "goes_on": is_stalled, "nothing": not is_stalled}
-    return {"run": run, "narrowed": narrowed, "count": await _count(asked, run.run, fields)}
+    count = await _count(asked, run.run, fields)
+    return {"run": run, "narrowed": narrowed, "count": count, "goes_on": False, "nothing": False}
 
 
 async def _count(asked: Asked, run: int, fields: Fields) -> int | None:
