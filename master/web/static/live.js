@@ -142,7 +142,7 @@ async function refused(of) {
   if (of !== source) return; // nobody looks any more
   const typed = [...document.querySelectorAll("input, textarea")].some((one) => one.value !== one.defaultValue);
   if (code === 401 && !typed) return location.reload(); // the answer is the way to log in
-  if (code === 401) still("ended");
+  if (code === 401) still("logged-out");
   else if (code === 503 && after_s) still("crowded");
   else told(false);
   again = setTimeout(listen, code === 200 ? 1000 : after_s ? after_s * 1000 : AGAIN_MS);
