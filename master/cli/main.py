@@ -224,7 +224,7 @@ def failed(run: int | str, form: str, **only: Any) -> int:
 @click.argument("run", type=WHICH)
 @click.argument("task", type=NUMBER)
 def show(run: int | str, task: int) -> int:
-    """Show one TASK of RUN, and how each of its newest ten tries ended."""
+    """Show one TASK of RUN, and how each of its last tries ended."""
     from .listings import show_task
 
     return _code(lambda s: show_task(s, find_authkey(s), run, task))
