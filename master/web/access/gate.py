@@ -78,6 +78,9 @@ class Gate:
             request.state.visitor = Visitor(Right.NONE, "", visitor.address)
             line = f"no pages under the name {host[:100]!r}: add it to HTTP_HOSTS"
             return self._refusals.tell(request, line, 421)
+        known = visitor.right or is_page(request) or "origin" in request.headers
+        if not reads and not known:
+            return _tells_of_token(request)  # a program, as browsers say where they come from
         if not reads and not self._hosts.is_own(
             host, request.headers.get("origin", ""), request.headers.get("sec-fetch-site", "")
         ):
@@ -92,8 +95,7 @@ class Gate:
     def _check(self, request: HTTPConnection, visitor: Visitor, reads: bool) -> Response | None:
         if not visitor.right:
             if not is_page(request):
-                line = "a token is needed: `qm dashboard` prints it"
-                return told(request, line, 401, {"WWW-Authenticate": "Bearer"})
+                return _tells_of_token(request)
             return self._refuse(request, "", 401)
         may = reads or visitor.right is Right.ACT or request.url.path == "/logout"
         return None if may else self._reads(request)
@@ -144,3 +146,11 @@ def query_without_token(query: QueryParams) -> str:
 def _takes_links(request: HTTPConnection) -> bool:
     """Whether a link with a token may lead there: to pages alone."""
     return is_page(request) and not request.url.path.startswith(_PUBLIC)
+
+
+def _tells_of_token(request: HTTPConnection) -> Response:
+    """What a program is told that has no token, or a wrong one."""
+    wrong = "authorization" in request.headers
+    line = "this token opens nothing" if wrong else "a token is needed"
+    line += ": `qm dashboard` prints the right one"
+    return told(request, line, 401, {"WWW-Authenticate": "Bearer"})
