@@ -146,7 +146,7 @@ def test_what_can_not_be_waited_for_is_one_line(master: Master) -> None:
     def refusal(*words: str) -> str:
         return master.command("submit", *words).refusal.removeprefix("qm: ")
 
-    assert refusal("following", "--after", "99") == "no run 99 to be after: see `qm status`"
+    assert refusal("following", "--after", "999999") == "no run 999999 to be after: see `qm status`"
     assert refusal("following", "--after", "0").startswith("the queue run never ends")
     assert refusal("following", "--after", str(gone)).startswith(f"run {gone} was cancelled")
     assert refusal("following", "--after", "x").startswith("'x' is no number of a run")

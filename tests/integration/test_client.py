@@ -494,8 +494,8 @@ def test_a_cancelled_run_says_so_in_its_results(master: Master) -> None:
         assert run.cancel() == 10
         with pytest.raises(QueueError, match="was cancelled before all its tasks were done"):
             list(results)
-        with pytest.raises(RefusedError, match="no run 99"):
-            qm.run(99)
+        with pytest.raises(RefusedError, match="no run 999999"):
+            qm.run(999_999)
 
 
 def test_failures_are_told(qm: Client, master: Master) -> None:

@@ -48,7 +48,9 @@ def test_a_retry_over_the_wire_finds_dead_letters_of_groups_that_nobody_remember
         world.report(worker, Failed(peer.leases[0].number, 0, "bad"))
         await world.turns()
         assert not run.groups.lanes
-        nobody: Any = SimpleNamespace(start=print, recheck=lambda run: asyncio.sleep(0))
+        nobody: Any = SimpleNamespace(
+            start=print, recheck=lambda run: asyncio.sleep(0), lives=lambda run: False
+        )
         control = RunControl(world.turn, world.workers, nobody, nobody)
         message = RetryRun(2, run.id)
         control.retry(reply_to(FakePeer(), message), message)
