@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from queue_manager import codec
+from queue_manager.errors import ProtocolError
 from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.task_lists import AskTasks, TaskLine, TaskList
 
@@ -100,7 +101,11 @@ def _line(found: FoundTask, state: str, wall: float) -> TaskLine:
 
 
 def _result(found: FoundTask) -> bytes | None:
+    """None: it has none, it is too long, or a faulty worker sent bytes that nobody can read."""
     if found.results is None:
         return None
-    one = codec.pick(found.results, [found.position])
+    try:
+        one = codec.pick(found.results, [found.position])
+    except ProtocolError:
+        return None
     return one if len(one) <= RESULT_BYTES else None

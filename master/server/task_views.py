@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from queue_manager import codec
-from queue_manager.errors import RefusedError
+from queue_manager.errors import ProtocolError, RefusedError
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import NOBODY_COLLECTS, TaskStatus, TaskTry
 
@@ -67,7 +67,10 @@ class TaskViews:
         if record is None:
             has = f"it has 1 to {run.tasks}" if run.tasks else "it has none yet"
             raise RefusedError(f"run {run.id} has no task {task}; {has}")
-        status = self._status(run, task, record)
+        try:
+            status = self._status(run, task, record)
+        except ProtocolError as error:  # of the one who sent those bytes, not of the one who asks
+            raise RefusedError(f"run {run.id}, task {task} can't be shown: {error}") from None
         if message.tries:
             tries = _tries(self._turn.store.read_tries(run.id, task))
             status = msgspec.structs.replace(status, tries=tries)

@@ -98,3 +98,17 @@ def test_there_is_no_list_of_a_run_that_is_none(play: Any) -> None:
             shown(world, "waiting", run=99)
 
     play(scene)
+
+
+def test_a_result_that_nobody_can_read_is_left_out_of_its_list(play: Any) -> None:
+    """The worker is at fault. An error would close the session of whoever looks."""
+
+    async def scene(world: World) -> None:
+        await filled(world, 4)
+        _, worker, given = await lease(world)
+        world.report(worker, Done(given.number, 0, 1, b"L\x91", 0.1))
+        await world.turns()
+        (line,) = shown(world, "done").tasks
+        assert line.result is None
+
+    play(scene)

@@ -206,3 +206,10 @@ def test_tries_are_told_to_whoever_asks_for_them_and_fit_in_a_frame() -> None:
     rig.tries = [replace(failed, evidence="trace", printed="out", error="no")]
     (one,) = rig.show(tries=True).tries
     assert (one.evidence, one.printed, one.error, one.raised) == ("trace", "out", "no", b"r")
+
+
+def test_a_result_that_nobody_can_read_is_refused_and_closes_no_session() -> None:
+    rig = Rig()
+    rig.outcome = OutcomeRecord(1, 7, 3, 1, 1, 4, b"L\x93")
+    with pytest.raises(RefusedError, match=r"run 7, task 3 can't be shown: "):
+        rig.show(3)
