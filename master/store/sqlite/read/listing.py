@@ -10,6 +10,7 @@ import heapq
 import sqlite3
 from collections.abc import Iterator
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from queue_manager.ranges import Ranges
@@ -182,11 +183,12 @@ def _dead(db: sqlite3.Connection, sought: TasksSought) -> Part:
     )
     while block is not None and (block := one(db, following, sought.run, block)) is not None:
         rows = db.execute(
-            f"SELECT {_STRAY} FROM strays INDEXED BY strays_block"
-            " WHERE block = ? AND run = ? AND task > ? AND state = 'dead' ORDER BY position",
-            (block, sought.run, sought.after),
+            f"SELECT {_STRAY} FROM strays INDEXED BY strays_dead"
+            " WHERE run = ? AND block = ? AND task > ? AND state = 'dead'",
+            (sought.run, block, sought.after),
         )
-        yield from (_placed(FoundTask(*row)) for row in rows)
+        # The index has the letters of one block by their groups.
+        yield from (_placed(FoundTask(*row)) for row in sorted(rows, key=itemgetter(0)))
         block += 1
 
 
