@@ -14,7 +14,7 @@ from queue_manager.wire.job_records import ArgumentInfo, JobInfo
 from queue_manager.wire.records import RunStatus
 
 from .action import Fields
-from .inputs import ARG, LINES
+from .inputs import ARG, LINES, line_of
 
 
 class Filled(NamedTuple):
@@ -40,7 +40,10 @@ def filled(run: RunStatus, job: JobInfo) -> Filled:
         elif name in known and known[name].default in ("''", '""'):
             pass  # an empty field says the same
         elif len(f"{text}.".splitlines()) == 1:
-            pairs.append((LINES, f"{name}={text}"))
+            if (line := line_of(f"{name}={text}")) is None:
+                lost.append(name)
+            else:
+                pairs.append((LINES, line))
         else:
             pairs.append((ARG + name, text))
             more.append(ArgumentInfo(name, "", "''"))

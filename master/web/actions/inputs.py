@@ -106,6 +106,15 @@ def _words_of(line: str) -> list[str]:
     return shlex.split(line) if _COMMAND.fullmatch(line) else [line]
 
 
+def line_of(argument: str) -> str | None:
+    """The line of that field which says an argument, with quotation marks if it needs them.
+
+    None: no line says it.
+    """
+    lines = (argument, shlex.quote(argument), f'"{argument}"')
+    return next((line for line in lines if _words_of(line) == [argument]), None)
+
+
 def field_of(line: str, arguments: Iterable[ArgumentInfo]) -> str:
     """The field that the master's line is about; empty if it does not say that."""
     named = _NAMED.search(line)

@@ -32,25 +32,27 @@ _LINE_CHARS = 60
 async def show(asked: Asked, fields: Fields) -> View:
     """The runs that the failure stands in, the newest letter first, and how many it has in each."""
     job, only = _sought(fields)
-    runs, more = await _runs_with(asked, job, only)
+    runs, complete = await _runs_with(asked, job, only)
     if not runs:
         raise NothingThereError(f"no run of {job} has such dead letters")
-    return {"runs": runs, "more": more, "most": MOST, "chosen": fields.texts("runs")}
+    more = not complete or len(runs) > MOST
+    return {"runs": runs[:MOST], "more": more, "most": MOST, "chosen": fields.texts("runs")}
 
 
 async def retry(asked: Asked, fields: Fields) -> Outcome:
     """Have them tried again in the runs that are named, or else in those that `show` finds."""
     job, only = _sought(fields)
     reason = reason_in(fields)
-    found, _ = await _runs_with(asked, job, only)
+    found, complete = await _runs_with(asked, job, only)
     named = _numbers(fields)
     if not named and not asked.is_data:
         raise FieldError("runs", "choose a run")
     there = {one["run"] for one in found}
-    if named and not set(named) <= there:
+    # What lies behind the groups that were looked at is for the master to say.
+    if named and complete and not set(named) <= there:
         first = next(number for number in named if number not in there)
         raise FieldError("runs", f"run {first} is none of those with this failure")
-    numbers = named or [one["run"] for one in found]
+    numbers = named or [one["run"] for one in found[:MOST]]
     ask = partial(RetryRun, only=only, reason=reason, by=asked.by)
     told = await asyncio.gather(*(_one(asked, n, partial(ask, run=n)) for n in numbers))
     if not told:
@@ -64,8 +66,11 @@ async def _one(asked: Asked, number: int, ask: partial[RetryRun]) -> dict[str, A
     """What became of a run. A refusal of one is no reason to leave out the others."""
     try:
         reply = await asked.desk.master.ask(ask, Accepted, LONG_S)
-    except AwayError:
-        return {"run": number, "tasks": 0, "error": "the master did not answer: nobody knows"}
+    except AwayError as error:
+        line = "the master did not answer: " + (
+            "nobody knows" if error.sent else "nothing was sent"
+        )
+        return {"run": number, "tasks": 0, "error": line}
     except RefusedError as error:
         return {"run": number, "tasks": 0, "error": str(error)[:_LINE_CHARS]}
     return {"run": number, "tasks": reply.tasks, "error": ""}
@@ -85,7 +90,7 @@ def _sought(fields: Fields) -> tuple[str, FailureFilter]:
 async def _runs_with(
     asked: Asked, job: str, only: FailureFilter
 ) -> tuple[list[dict[str, int]], bool]:
-    """Runs with groups of this failure, `MOST` of them, and whether there may be more."""
+    """Runs with groups of this failure that were looked at, and whether those are all."""
     counts: dict[int, int] = {}
     after, complete = 0, False
     for _ in range(_PAGES):
@@ -98,7 +103,7 @@ async def _runs_with(
         if complete:
             break
     runs = [{"run": run, "count": count} for run, count in counts.items()]
-    return runs[:MOST], not complete or len(runs) > MOST
+    return runs, complete
 
 
 def _numbers(fields: Fields) -> list[int]:

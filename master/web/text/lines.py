@@ -68,8 +68,11 @@ class Lines:
 
     def _sayer(self, known: Sequence[_Known]) -> Translate:
         @functools.lru_cache(_KEPT)
-        def say(line: str) -> str:
+        def kept(line: str) -> str:
             return self._in(line, known, _DEEP) or line
+
+        def say(line: str) -> str:
+            return line if len(line) > LONGEST else kept(line)  # a long one is not kept, too
 
         return say
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import re
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,3 +184,16 @@ def test_english_pages_have_the_lines_as_they_are() -> None:
 def is_chinese(text: str) -> bool:
     """Whether a text has Chinese words."""
     return any("\u4e00" <= char <= "\u9fff" for char in text)
+
+
+def test_lines_that_are_too_long_are_not_kept() -> None:
+    """Up to 64 K characters of what a task raised: a thousand of them are much memory."""
+    kept = "x" * LONGEST, "x" * (LONGEST + 1)
+    lines = Lines(str)
+    tracemalloc.start()
+    for number in range(100):
+        assert lines.said(f"{number}{'x' * 60_000}")
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 1_000_000
+    assert [lines.said(line) for line in kept] == list(kept)
