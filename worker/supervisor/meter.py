@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from queue_manager.wire.limits import MOST_PROCESSORS
 from queue_manager.wire.usage import LargestSlot, Usage
 
 from ..processes.control_groups import ControlGroups, Limits
@@ -72,7 +73,11 @@ class Meter:
     def _look(self, loop: asyncio.AbstractEventLoop, pids: list[int]) -> None:
         """In the hunter's thread: there may be thousands of processes."""
         began = time.thread_time()
-        found = taken(os.getpid(), pids), self._groups.limits(), self._groups.kills()
+        try:
+            found = taken(os.getpid(), pids), self._groups.limits(), self._groups.kills()
+        except BaseException:
+            self._looking = False  # else no look would be taken any more, and the last one stay
+            raise
         look = Look(*found, time.monotonic(), time.thread_time() - began)
         with contextlib.suppress(RuntimeError):  # the worker has ended
             loop.call_soon_threadsafe(self._note, look)
@@ -125,7 +130,8 @@ def _used(last: Look, look: Look) -> float:
 
     A process that its parent did not wait for takes its time along, so the sum may become smaller.
     """
-    return max(0.0, look.taken.cpu_s - last.taken.cpu_s) / (look.at - last.at)
+    used = max(0.0, look.taken.cpu_s - last.taken.cpu_s) / (look.at - last.at)
+    return min(used, MOST_PROCESSORS)
 
 
 def _shown(size: float | None) -> str:

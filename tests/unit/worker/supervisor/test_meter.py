@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from queue_manager.wire.limits import MOST_PROCESSORS
 from queue_manager.wire.messages import Beat
 from queue_manager.wire.usage import LargestSlot, Usage
 from worker.processes.control_groups import Limits
@@ -195,3 +196,25 @@ def test_the_dead_letter_of_a_task_that_was_killed_for_memory_says_so(
         assert (" as memory ran out" in error) == bool(dead)
 
     run_worker(scenario)
+
+
+def test_a_look_that_fails_keeps_no_other_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.meter._looking = True
+
+    def fails(*_: object) -> Taken:
+        raise OSError("no /proc")
+
+    monkeypatch.setattr(meter_module, "taken", fails)
+    loop: Any = None
+    with pytest.raises(OSError, match="no /proc"):
+        rig.meter._look(loop, [])
+    assert not rig.meter._looking
+
+
+def test_processors_are_never_more_than_the_wire_takes() -> None:
+    rig = Rig()
+    rig.look(0.0)
+    rig.look(1e12)
+    assert rig.meter.newest is not None
+    assert rig.meter.newest.processors == MOST_PROCESSORS
