@@ -243,7 +243,7 @@ class AskRuns(Message, frozen=True, array_like=True, tag="runs?"):
     """Ask for a page of runs, behind the `last` of the page before. Answer: `RunList`.
 
     state, job: only runs in this state, or of this job; empty is any. ended: the master looks at no
-    more ended runs than this, and at 10,000 at most. search: only runs with this text in their job,
+    more ended runs than this, and at 25,000 at most. search: only runs with this text in their job,
     key or arguments, or with this number; letters of ASCII in either case. limit: how many runs a
     page has, at most 500. back: the page has the runs before the place `after`, which is the
     `first` of a page, or 0 for the last page.
