@@ -112,6 +112,8 @@ def visit(new_context: Callable[..., BrowserContext]) -> Visit:
         )
         page = context.new_page()
         page.goto(address.as_uri() if isinstance(address, Path) else address)
+        # A link with a token leads on by itself, behind the page that it shows first.
+        page.wait_for_url(lambda url: "token=" not in url)
         return page
 
     return opened

@@ -132,6 +132,7 @@ def test_a_stalled_run_goes_on_by_a_button(
     mended = STUCK.replace('raise OSError("no disk here")', "yield 2")
     (web.master.jobs / "stuck.py").write_text(mended)
     eventually(lambda: web.master.run_line(run)["state"] == "done", what="a run that went on")
+    expect(page.locator("#head")).to_contain_text("done")  # pages share what was so a moment ago
     goes_to(page, web, f"/runs/{run}/retry")
     expect(page.locator("main button")).to_have_count(0)
     goes_to(page, web, f"/runs/{run}/cancel")
