@@ -216,7 +216,7 @@ def test_an_error_is_a_page_with_a_way_back_for_people_and_json_for_programs(web
     assert json.loads(web.get("/api/nosuch").text) == {"error": "there is no such page"}
     assert "a token is needed" in json.loads(web.get("/api/runs", token="").text)["error"]
     posted = web.ask("POST", "/api/submit/lines", b"{}", **{"Content-Type": "application/json"})
-    assert (posted.code, posted.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert (posted.code, posted.headers["Www-Authenticate"]) == (401, "Bearer")
     assert "this token opens" in json.loads(web.get("/api/runs", token="x").text)["error"]
     assert reader.send("/logout").headers["Location"] == "/login"
 
