@@ -38,6 +38,11 @@ SECTIONS: dict[str, Callable[[Sequence[tables.Record]], list[str]]] = {
     "percentiles": tables.grouped,
     "decades": tables.grouped,
     "crawling": tables.lines,
+    "page": tables.lines,
+    "looking": tables.lines,
+    "mail": tables.lines,
+    "logs": tables.lines,
+    "logs-workers": tables.lines,
 }
 """The benchmarks that have a marked section of docs/performance.md, and the form of its tables."""
 

@@ -12,8 +12,8 @@ from ..brief import sized
 from ..figure import Figure, ratio
 from ..rig import processes, run
 
-ROUNDS = sized(3, 1)
-TASKS = sized(500_000, 100_000)
+ROUNDS = sized(5, 1)
+TASKS = sized(2_000_000, 100_000)  # some seconds: a round of less was off by a tenth
 WARM_UP_TASKS = 2_000
 STREAMS = sized(50, 5)
 MEMORY_MB = 60.0
