@@ -10,9 +10,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit, Window
+from tests.browser.test_pages import goes_to
 from tests.browser.watch import Watch
 from tests.integration.processes import Master
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 PATIENCE_MS = 60_000
 LINES = '''\
@@ -39,19 +40,13 @@ MENDED = LINES.replace('int("seven")', 'int("7")')
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job that fails in two ways."""
     expect.set_options(timeout=PATIENCE_MS)
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "lines.py").write_text(LINES)
-    return Web(master)
+    return pages_with(start_master, lines=LINES)
 
 
 def failed(web: Web) -> int:
     run = web.master.submit("lines")
     web.master.ended_tasks(run, 20)
     return run
-
-
-def goes_to(page: Page, web: Web, path: str) -> None:
-    page.goto(f"http://127.0.0.1:{web.port}{path}")
 
 
 def test_one_kind_of_failure_is_tried_again_once_its_file_was_mended(

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import NARROW, Visit
 from tests.browser.test_pages import PATIENCE_MS, goes_to
 from tests.integration.processes import Master, eventually
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 WIDE = 1400
 
@@ -56,10 +56,7 @@ LINES = """element => {
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with a failed run of a long text."""
     expect.set_options(timeout=PATIENCE_MS)
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "trouble.py").write_text(JOB)
-    (master.jobs / "stuck.py").write_text(STUCK)
-    return Web(master)
+    return pages_with(start_master, trouble=JOB, stuck=STUCK)
 
 
 def stand_in_one_line(found: Locator) -> None:

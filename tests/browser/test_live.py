@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
+from tests.browser.test_pages import goes_to, is_live
 from tests.browser.watch import Watch
 from tests.integration.processes import Master
 from tests.integration.web import Web
@@ -43,10 +44,6 @@ def web(start_master: Callable[..., Master]) -> Web:
     master.submit("slow")
     master.worker()
     return Web(master)
-
-
-def goes_to(page: Page, web: Web, path: str) -> None:
-    page.goto(f"http://127.0.0.1:{web.port}{path}")
 
 
 def is_replaced(page: Page, part: str, times: int = 3) -> None:
@@ -85,7 +82,7 @@ def test_what_is_gone_leaves_the_focus_in_its_part_and_what_is_equal_is_left_alo
 ) -> None:
     page = visit(web.link)
     goes_to(page, web, "/runs/1")
-    expect(page.locator(".live-state")).to_have_text("live")
+    is_live(page)
     page.locator("#actions a").first.focus()
     page.evaluate("put('actions', '<p>none</p>')")
     assert page.evaluate("document.activeElement.id") == "actions"
@@ -123,7 +120,7 @@ def test_a_master_that_has_stopped_is_told_above_the_page_and_nothing_can_be_ask
 ) -> None:
     page = visit(web.link)
     goes_to(page, web, "/runs/1")
-    expect(page.locator(".live-state")).to_have_text("live")
+    is_live(page)
     cancel = page.get_by_role("link", name="Cancel", exact=True)
     expect(cancel).to_be_visible()
     web.master.process.terminate()
@@ -138,10 +135,19 @@ def test_a_master_that_has_stopped_is_told_above_the_page_and_nothing_can_be_ask
     assert "without completing response" not in web.master.process.log
 
 
+def asks_for_events(page: Page) -> None:
+    page.evaluate("source.close(); listen()")
+
+
 def refuses_events(page: Page, code: int, **headers: str) -> None:
     """Has each request for events refused with this code, and the page ask for some."""
     page.route("**/events?*", lambda route: route.fulfill(status=code, headers=headers))
-    page.evaluate("source.close(); listen()")
+    asks_for_events(page)
+
+
+def loses_its_visit(page: Page) -> None:
+    page.context.clear_cookies()
+    asks_for_events(page)
 
 
 def test_a_page_whose_visit_has_ended_leads_to_the_login(
@@ -149,9 +155,8 @@ def test_a_page_whose_visit_has_ended_leads_to_the_login(
 ) -> None:
     page = visit(web.link)
     goes_to(page, web, "/runs/1")
-    expect(page.locator(".live-state")).to_have_text("live")
-    page.context.clear_cookies()
-    page.evaluate("source.close(); listen()")
+    is_live(page)
+    loses_its_visit(page)
     expect(page.get_by_label("Token")).to_be_visible()
     assert page.locator("input[name=to]").input_value() == "/runs/1"
     watch.expect("401")
@@ -162,10 +167,9 @@ def test_what_was_typed_stays_when_the_visit_has_ended(
 ) -> None:
     page = visit(web.link)
     goes_to(page, web, "/runs")
-    expect(page.locator(".live-state")).to_have_text("live")
+    is_live(page)
     page.get_by_label("Search").fill("half a word")
-    page.context.clear_cookies()
-    page.evaluate("source.close(); listen()")
+    loses_its_visit(page)
     expect(page.locator("#banner")).to_contain_text("You are logged out here")
     assert page.get_by_label("Search").input_value() == "half a word"
     watch.expect("401")
@@ -174,13 +178,13 @@ def test_what_was_typed_stays_when_the_visit_has_ended(
 def test_a_page_without_room_says_so_and_comes_back(web: Web, visit: Visit, watch: Watch) -> None:
     page = visit(web.link)
     goes_to(page, web, "/runs/1")
-    expect(page.locator(".live-state")).to_have_text("live")
+    is_live(page)
     refuses_events(page, 503, **{"Retry-After": "3"})
     expect(page.locator("#banner")).to_contain_text("Too many pages are open")
     page.wait_for_timeout(2_500)  # a master that is away would be told by now
     expect(page.locator("#banner")).to_contain_text("Too many pages are open")
     expect(page.get_by_role("button", name="Log out")).to_be_enabled()
     page.unroute("**/events?*")
-    expect(page.locator(".live-state")).to_have_text("live")
+    is_live(page)
     expect(page.locator("#banner")).to_be_empty()
     watch.expect("503")

@@ -13,7 +13,7 @@ from tests.browser.conftest import Visit, Window
 from tests.browser.test_pages import HOSTILE, PATIENCE_MS, goes_to
 from tests.browser.watch import Watch
 from tests.integration.processes import Master
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 JOB = f'''\
 """Resizes pictures, {HOSTILE.replace('"', "'")}."""
@@ -43,9 +43,7 @@ def work(n):
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job of many arguments."""
     expect.set_options(timeout=PATIENCE_MS)
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "resize.py").write_text(JOB)
-    return Web(master)
+    return pages_with(start_master, resize=JOB)
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])

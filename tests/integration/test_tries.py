@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.processes import Master, eventually
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 HOSTILE = '"><script>document.title="taken"</script>\x1b[31m\u202e'
 JOB = f'''\
@@ -50,9 +50,7 @@ PLACE = f"failing.py:{JOB[: JOB.index('raise ValueError')].count(chr(10)) + 1}"
 @pytest.fixture
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job whose tasks fail in many ways."""
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "failing.py").write_text(JOB)
-    return Web(master)
+    return pages_with(start_master, failing=JOB)
 
 
 def worked(web: Web) -> int:

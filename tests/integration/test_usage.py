@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.processes import Master, Process, eventually
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
@@ -42,9 +42,7 @@ def work(task):
 @pytest.fixture
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job that takes memory."""
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "hungry.py").write_text(HUNGRY)
-    return Web(master)
+    return pages_with(start_master, hungry=HUNGRY)
 
 
 def usage(web: Web) -> dict[str, Any]:

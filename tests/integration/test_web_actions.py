@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.integration.processes import Master, eventually
-from tests.integration.web import Answer, Web
+from tests.integration.web import Answer, Web, pages_with
 
 PAGE = "text/html"
 FORM_KEY = re.compile(r'name="form_key" value="(\w+)"')
@@ -73,9 +73,7 @@ class Browser:
 @pytest.fixture
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job that fails in two places."""
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "lines.py").write_text(LINES)
-    return Web(master)
+    return pages_with(start_master, lines=LINES)
 
 
 def failed(web: Web) -> int:

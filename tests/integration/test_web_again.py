@@ -14,7 +14,7 @@ import pytest
 from queue_manager import connect
 from tests.integration.processes import KEY, Master, eventually
 from tests.integration.test_web_actions import LINES, Browser, counts, program
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 ODD = "a=b&c;d%20 +é痛\n\t<b>\"'</b>"
@@ -34,10 +34,7 @@ def work(n):
 @pytest.fixture
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and jobs with arguments and with failures."""
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "kinds.py").write_text(KINDS)
-    (master.jobs / "lines.py").write_text(LINES)
-    return Web(master)
+    return pages_with(start_master, kinds=KINDS, lines=LINES)
 
 
 FIELD = re.compile(r'<input id="field-([^"]+)" name="[^"]+" value="([^"]*)"')

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.processes import Master, eventually
 from tests.integration.test_web_actions import Browser
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 FAILS = '''\
 """Each task fails in a way of its own."""
@@ -39,9 +39,7 @@ def work(n):
 @pytest.fixture
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job whose tasks fail."""
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "fails.py").write_text(FAILS)
-    return Web(master)
+    return pages_with(start_master, fails=FAILS)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.processes import Master, eventually
 from tests.integration.test_web_actions import Browser, program
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 HOSTILE = '"><script>alert(1)</script>\x1b[31m'
 JOB = f'''\
@@ -46,9 +46,7 @@ def work(what):
 @pytest.fixture
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job whose tasks stand in each way."""
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "stands.py").write_text(JOB)
-    return Web(master)
+    return pages_with(start_master, stands=JOB)
 
 
 def listed(web: Web, run: int, state: str, **query: int) -> Any:

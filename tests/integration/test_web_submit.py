@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.processes import Master, eventually
 from tests.integration.test_web_actions import Browser
-from tests.integration.web import Answer, Web
+from tests.integration.web import Answer, Web, pages_with
 
 HOSTILE = '"><script>alert(1)</script>'
 JOB = f'''\
@@ -34,9 +34,7 @@ def work(n):
 @pytest.fixture
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job of many arguments."""
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "kinds.py").write_text(JOB)
-    return Web(master)
+    return pages_with(start_master, kinds=JOB)
 
 
 def sent(web: Web, job: str, **fields: object) -> Answer:

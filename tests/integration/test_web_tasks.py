@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from tests.integration.processes import Master, eventually
-from tests.integration.web import Web
+from tests.integration.web import Web, pages_with
 
 HOSTILE = '"><script>document.title="taken"</script>\x1b[31m\u202e'
 JOB = f'''\
@@ -34,9 +34,7 @@ def work(task: dict[str, object]) -> list[object]:
 @pytest.fixture
 def web(start_master: Callable[..., Master]) -> Web:
     """A master with pages, and a job with hostile texts."""
-    master = start_master(MASTER_HTTP_PORT="0")
-    (master.jobs / "hostile.py").write_text(JOB)
-    return Web(master)
+    return pages_with(start_master, hostile=JOB)
 
 
 def test_a_task_is_shown_with_what_it_was_given_and_what_it_gave(web: Web) -> None:

@@ -7,6 +7,7 @@ import http.client
 import json
 import ssl
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,14 @@ class Answer:
     code: int
     headers: dict[str, str]
     text: str
+
+
+def pages_with(start_master: Callable[..., Master], **jobs: str) -> Web:
+    """The pages of a new master that has these jobs. jobs: the text of each file, by its name."""
+    master = start_master(MASTER_HTTP_PORT="0")
+    for name, text in jobs.items():
+        (master.jobs / f"{name}.py").write_text(text)
+    return Web(master)
 
 
 class Web:
