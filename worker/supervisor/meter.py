@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from queue_manager.sizes import size_text
 from queue_manager.wire.limits import MOST_PROCESSORS
 from queue_manager.wire.usage import LargestSlot, Usage
 
@@ -27,8 +28,6 @@ EVERY_S = 4.5
 SPARING = 1_000
 """... and at most so often that it takes a thousandth of a processor: a fork bomb has thousands of
 processes."""
-
-_UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 class Look(NamedTuple):
@@ -118,10 +117,11 @@ class Meter:
         told = []
         if self._last is not None:
             limit, size = self._last.limits.memory_bytes, self._last.taken.branches.get(slot.pid)
-            told += [f"there are {_shown(limit)}"] * (limit is not None)
+            if limit is not None:
+                told.append(f"there are {size_text(limit)}")
             if size is not None:
                 ago_s = time.monotonic() - self._last.at
-                told.append(f"this slot had {_shown(size)} of it {ago_s:.0f} s before")
+                told.append(f"this slot had {size_text(size)} of it {ago_s:.0f} s before")
         return " as memory ran out" + f" ({'; '.join(told)})" * bool(told)
 
 
@@ -132,11 +132,3 @@ def _used(last: Look, look: Look) -> float:
     """
     used = max(0.0, look.taken.cpu_s - last.taken.cpu_s) / (look.at - last.at)
     return min(used, MOST_PROCESSORS)
-
-
-def _shown(size: float | None) -> str:
-    """Bytes, such as `3.4 MiB`."""
-    size, place = (size or 0) / 1024, 0
-    while size >= 1024 and place < len(_UNITS) - 1:
-        size, place = size / 1024, place + 1
-    return f"{size:.1f} {_UNITS[place]}"

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from queue_manager.job.tags import given_tags
+from queue_manager.sizes import size_text
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
@@ -18,7 +19,6 @@ _SHOWN = 4
 """How many of the tasks that a worker runs are named."""
 
 _TENTHS_S = 60.0
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def status_lines(status: Status, runs: RunList, sessions: SessionList) -> Iterator[str]:
@@ -142,23 +142,15 @@ def _running(tasks: list[Running]) -> str:
 def _uses(usage: Usage) -> str:
     """Memory, processors, and the slot that takes most memory."""
     limit_bytes, processors = usage.memory_limit_bytes, usage.processors
-    limit = f" of {size(limit_bytes)}" if limit_bytes is not None else ""
-    parts = [f"{size(usage.memory_bytes)}{limit}"]
+    limit = f" of {size_text(limit_bytes)}" if limit_bytes is not None else ""
+    parts = [f"{size_text(usage.memory_bytes)}{limit}"]
     if processors is not None:
         most = usage.processors_limit
         parts.append(f"{processors:.1f}{f' of {most:g}' if most is not None else ''} processors")
     if usage.largest is not None:
         runs = f" ({usage.largest.run}/{usage.largest.task})" * (usage.largest.task is not None)
-        parts.append(f"largest slot {size(usage.largest.memory_bytes)}{runs}")
+        parts.append(f"largest slot {size_text(usage.largest.memory_bytes)}{runs}")
     return ", ".join(parts)
-
-
-def size(count: float) -> str:
-    """Bytes for people: `512 B`, `3.4 MiB`."""
-    place = 0
-    while count >= 1024 and place < len(_UNITS) - 1:
-        count, place = count / 1024, place + 1
-    return f"{count:.1f} {_UNITS[place]}" if place else f"{count:.0f} B"
 
 
 def _short(seconds: float) -> str:

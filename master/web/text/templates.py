@@ -9,12 +9,13 @@ from typing import Any
 
 import jinja2
 
+from queue_manager.sizes import size_text
 from queue_manager.terminal import harmless
 
 from .language import ENGLISH, catalogs, chosen
 from .lines import Lines
 from .plot import plot
-from .words import clock, duration, moment, number, size
+from .words import clock, duration, moment, number
 
 FOLDER = Path(__file__).resolve().parents[1] / "templates"
 
@@ -54,7 +55,7 @@ def _environment(folder: Path, catalog: Any, language: str) -> jinja2.Environmen
     environment.filters |= {
         "number": number,
         "duration": partial(_swapped, duration, _),
-        "size": partial(_swapped, size, _),
+        "size": size_text,
         "moment": moment,
         "clock": clock,
         "plot": plot,

@@ -61,15 +61,6 @@ def duration(seconds: float | None, _: Translate) -> str:
     return _("{n} d {m} h").format(n=number(days), m=hours) if hours else _("{n} d").format(n=days)
 
 
-def size(count: float, _: Translate) -> str:
-    """Bytes, such as `512 B`, `3.4 MiB`."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB")
-    place = 0
-    while abs(count) >= 1024 and place < len(units) - 1:
-        count, place = count / 1024, place + 1
-    return f"{count:.0f} {units[place]}" if place == 0 else f"{count:.1f} {units[place]}"
-
-
 def moment(at: float | None) -> Markup:
     """A time, in UTC; live.js puts it into the time of the browser. at: UTC epoch in seconds."""
     if at is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from master.web.text.words import NOTHING, duration, moment, number, size
+from master.web.text.words import NOTHING, duration, moment, number
+from queue_manager.sizes import size_text
 
 
 def same(text: str) -> str:
@@ -37,7 +38,7 @@ def test_durations(seconds: float | None, said: str) -> None:
     [(512, "512 B"), (3_500, "3.4 KiB"), (2**30, "1.0 GiB"), (2**60, "1048576.0 TiB")],
 )
 def test_sizes(count: int, said: str) -> None:
-    assert size(count, same) == said
+    assert size_text(count) == said
 
 
 def test_a_moment_is_utc_and_a_browser_can_read_it() -> None:
