@@ -26,6 +26,7 @@ from master.history import FINE_S, MINUTE_S, HistoryRecord, Standing, begin_of
 from queue_manager import codec
 from queue_manager.client.connection.link import Link
 from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.limits import RUNS_LOOKED_AT
 from queue_manager.wire.messages import (
     Accepted,
     AskFailures,
@@ -134,7 +135,7 @@ async def _page(choice: dict[str, Any], link: Link) -> int:
     """Ask until there is a page of runs, or there are no more."""
     found, after, complete = 0, 0, False
     while not complete and found < PAGE:
-        ask = partial(AskRuns, after=after, limit=PAGE, ended=25_000, **choice)
+        ask = partial(AskRuns, after=after, limit=PAGE, ended=RUNS_LOOKED_AT, **choice)
         page = await link.request(ask, RunList)
         found += len(page.runs)
         after, complete = page.last, page.complete

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from queue_manager.wire.limits import RUNS_LOOKED_AT
 from queue_manager.wire.messages import AskRuns, RunList
 from queue_manager.wire.records import RunStatus
 
@@ -19,9 +20,6 @@ from ..reads import RunsSought
 from ..turn.turn import Turn
 from . import paging
 from .paging import Page
-
-_LOOK = 25_000
-"""How many ended runs are looked at for one page: that takes some 0.02 s."""
 
 _ARGUMENTS_CHARS = 64 * 1024
 """How many characters of its arguments a run has in a list."""
@@ -86,7 +84,7 @@ class RunLists:
             ask.job,
             ask.state,
             ask.search,
-            min(ask.ended, _LOOK),
+            min(ask.ended, RUNS_LOOKED_AT),
         )
         found = self._turn.store.find_ended(sought)
         for loaded in found.runs:

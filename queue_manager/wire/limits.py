@@ -137,6 +137,9 @@ MOST_PROCESSORS = 1_000_000
 PRINTED_CHARS = 4_096
 """The most characters that the master keeps of what a job has printed in the runner."""
 
+RUNS_LOOKED_AT = 25_000
+"""The most ended runs that the master looks at for one page of runs: that takes some 0.02 s."""
+
 # --- texts -----------------------------------------------------------------------------------
 
 NAME_CHARS = 256

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from queue_manager.client.checking import STATES
+from queue_manager.wire.limits import RUNS_LOOKED_AT
 from queue_manager.wire.messages import AskRuns, RunList
 
 from .overview import left_s
@@ -14,9 +15,8 @@ PAGE, _MOST = 50, 500
 _MOST_SHOWN = 100
 """How many a page shows. A row is dear as HTML; a program may have `_MOST`."""
 
-_LOOKED_AT, _ASKED = 25_000, 10
-"""How many ended runs the master looks at when it is asked once, and how often a page asks. Behind
-them the list goes on. What others ask comes in between."""
+_ASKED = 10
+"""How often a page asks at most. What others ask comes in between; behind it the list goes on."""
 
 _LONGEST = 200
 _GIVEN = ("state", "job", "search", "limit")
@@ -35,7 +35,7 @@ async def load(asked: Asked) -> View:
     place = asked.number("before") if back else after
     most = _MOST if asked.is_data else _MOST_SHOWN
     limit = max(1, min(asked.number("limit", PAGE), most))
-    ask = partial(AskRuns, back=back, state=state, limit=limit, ended=_LOOKED_AT)
+    ask = partial(AskRuns, back=back, state=state, limit=limit, ended=RUNS_LOOKED_AT)
     found = await _found(asked, partial(ask, **words), place)
     shown = [run for run in found.runs if run.run or run.tasks]
     asked.desk.rates.note(shown)

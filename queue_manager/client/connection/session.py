@@ -21,6 +21,7 @@ from ...errors import (
     WrongKeyError,
 )
 from ...settings import Settings
+from ...wire.limits import RUNS_LOOKED_AT
 from ...wire.messages import (
     AskRun,
     AskRuns,
@@ -255,7 +256,7 @@ async def run_pages(
 
     state, job: "" takes all. search: a text in their job, key or arguments, or their number.
     """
-    looked = 25_000 if search else 500
+    looked = RUNS_LOOKED_AT if search else 500
     after, complete = 0, False
     while not complete:
         ask = partial(AskRuns, after=after, state=state, job=job, search=search, ended=looked)
