@@ -103,9 +103,7 @@ def tasks(
 ) -> Iterator[Task]:
     """A task for each recipient; its key is the recipient's address."""
     given = dict(locals())
-    _check(recipients, template, text, campaign, to)
-    _check_texts(recipients or template, subject=subject, text=text, unsubscribe=unsubscribe)
-    check_together(template, inline, to, subject, text)
+    _check(recipients, template, subject, text, unsubscribe, inline, campaign, to)
     folder = _folder(out, campaign)
     asked = campaign_of({**given, "out": folder, "since": str(since) or _begun(folder)})
     _tell_wrong_lines(asked.suppressed)
@@ -131,19 +129,29 @@ def run_key(
 
     Arguments that don't go together are refused here, before there is a run.
     """
-    _check(recipients, template, text, campaign, to)
-    _check_texts(recipients or template, subject=subject, text=text, unsubscribe=unsubscribe)
-    check_together(template, inline, to, subject, text)
+    _check(recipients, template, subject, text, unsubscribe, inline, campaign, to)
     return campaign if recipients and not dry else None
 
 
-def _check(recipients: str, template: str, text: str, campaign: str, to: str) -> None:
+def _check(
+    recipients: str,
+    template: str,
+    subject: str,
+    text: str,
+    unsubscribe: str,
+    inline: str,
+    campaign: str,
+    to: str,
+) -> None:
+    """Raises ValueError, in one line, for arguments that don't go together."""
     if not recipients and not to:
         raise ValueError("mail needs recipients=FILE and campaign=NAME, or to=ADDRESS")
     if recipients and (to or not campaign):
         raise ValueError("recipients= needs campaign=NAME, and has no to=")
     if not template and not text:
         raise ValueError("mail needs template=FILE or text=WORDS")
+    _check_texts(recipients or template, subject=subject, text=text, unsubscribe=unsubscribe)
+    check_together(template, inline, to, subject, text)
 
 
 def _check_texts(filled: str, **texts: str) -> None:
