@@ -49,9 +49,7 @@ class Waits:
 
 
 def waits_since(run: Run, tally: Tally) -> float | None:
-    """When that task was accepted, or its delay was over (monotonic s). None: no task waits."""
-    if run.waiting <= 0:
-        return None
+    """When that task was accepted, or its delay was over (monotonic s). None: no lane has one."""
     oldest, due_at = math.inf, math.inf
     for lane in islice(run.lanes, MOST_LANES):
         window, tracked = lane.window, lane.tracked

@@ -104,7 +104,7 @@ def make_app(
     login = Login(tokens, cookies, shows.html, hub.end)
     routes = [
         *shows.routes(),
-        *Acts(desk, cookies, shows.html, login.ask, ACTIONS).routes(),
+        *Acts(desk, cookies, shows.html, shows.refused, login.ask, ACTIONS).routes(),
         *Files(settings.http_files, desk.disk).routes(),
         *_health(desk),
         *Scrape(desk.recent).routes(),

@@ -74,23 +74,26 @@ class Gate:
             return None if reads or visitor.right is Right.ACT else self._reads(request)
         host = request.headers.get("host", "")
         if not self._hosts.knows(host):
-            # Another site may have given its name our address: that page shows nothing of ours.
-            request.state.visitor = Visitor(Right.NONE, "", visitor.address)
+            # Another site may have given its name our address.
             line = f"no pages under the name {host[:100]!r}: add it to HTTP_HOSTS"
-            return self._refusals.tell(request, line, 421)
+            return self._foreign(request, line, 421)
         known = visitor.right or is_page(request) or "origin" in request.headers
         if not reads and not known:
             return _tells_of_token(request)  # a program, as browsers say where they come from
         if not reads and not self._hosts.is_own(
             host, request.headers.get("origin", ""), request.headers.get("sec-fetch-site", "")
         ):
-            request.state.visitor = Visitor(Right.NONE, "", visitor.address)
-            return self._refusals.tell(request, "this comes from a page of another site", 403)
+            return self._foreign(request, "this comes from a page of another site", 403)
         if reads and "token" in request.query_params and _takes_links(request):
             return self._with_cookie(request)
         if path.startswith(_PUBLIC):
             return None
         return self._check(request, visitor, reads)
+
+    def _foreign(self, request: HTTPConnection, line: str, code: int) -> Response:
+        """The answer to what another site asks for: its page shows nothing of the visitor's."""
+        request.state.visitor = Visitor(Right.NONE, "", request.state.visitor.address)
+        return self._refusals.tell(request, line, code)
 
     def _check(self, request: HTTPConnection, visitor: Visitor, reads: bool) -> Response | None:
         if not visitor.right:

@@ -19,7 +19,7 @@ from ..access.cookies import Cookies, Visitor
 from ..access.forms import FIELD, form_of
 from ..access.gate import Refuse
 from ..access.notes import Note, Notes
-from ..access.refusals import API
+from ..access.refusals import API, Refused
 from ..access.tokens import Right
 from ..link.master import AwayError, BusyError
 from ..pages.page import Asked, Desk, NothingThereError
@@ -54,10 +54,12 @@ class Acts:
         desk: Desk,
         cookies: Cookies,
         html: Html,
+        refused: Refused,
         refuse: Refuse,
         actions: Sequence[Action],
     ) -> None:
-        self._desk, self._cookies, self._html, self._refuse = desk, cookies, html, refuse
+        self._desk, self._cookies, self._html = desk, cookies, html
+        self._refused, self._refuse = refused, refuse
         self._notes = Notes(cookies)
         self._actions = actions
 
@@ -83,9 +85,9 @@ class Acts:
                 return self._html(request, "act/away.html", view, 503)
             except (NothingThereError, RefusedError) as error:
                 code = 503 if isinstance(error, BusyError) else 404
-                return self._html(request, "refused.html", {"line": str(error), "code": code}, code)
+                return self._refused(request, str(error), code, None)
             except FieldError as error:  # of a form that can't be shown, because of that field
-                return self._html(request, "refused.html", {"line": str(error), "code": 400}, 400)
+                return self._refused(request, str(error), 400, None)
 
         return answer
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from queue_manager.errors import RefusedError
-from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.messages import Accepted, CancelRun, ForgetRun, TasksCancelled
 
-from ..pages.page import GOES_ON, Asked, View
+from ..pages.page import GOES_ON, Asked, View, number_in
 from .action import Action, FieldError, Fields, Outcome
 
 LONG_S = 60.0
@@ -32,9 +31,10 @@ def task_of(fields: Fields) -> int:
     text = fields.text("task").strip()
     if not text:
         return 0
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) < LAST_NUMBER):
+    task = number_in(text)
+    if not task:
         raise FieldError("task", f"{text[:40]!r} is no number of a task, such as 1")
-    return int(text)
+    return task
 
 
 async def cancel(asked: Asked, fields: Fields) -> Outcome:

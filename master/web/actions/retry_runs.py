@@ -9,11 +9,11 @@ from typing import Any
 from queue_manager.errors import RefusedError
 from queue_manager.wire.failure_groups import AskFailures, Failures
 from queue_manager.wire.failures import FailureFilter
-from queue_manager.wire.limits import LAST_NUMBER, NAME_CHARS
+from queue_manager.wire.limits import NAME_CHARS
 from queue_manager.wire.messages import Accepted, RetryRun
 
 from ..link.master import AwayError
-from ..pages.page import Asked, NothingThereError, View
+from ..pages.page import Asked, NothingThereError, View, number_in
 from .action import Action, FieldError, Fields, Outcome
 from .ending import LONG_S
 from .retry import chosen, reason_in
@@ -109,9 +109,10 @@ async def _runs_with(
 def _numbers(fields: Fields) -> list[int]:
     numbers = []
     for text in fields.texts("runs"):
-        if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < LAST_NUMBER):
+        number = number_in(text)
+        if number is None:
             raise FieldError("runs", f"{text[:40]!r} is no number of a run, such as 1")
-        numbers.append(int(text))
+        numbers.append(number)
     numbers = list(dict.fromkeys(numbers))
     if len(numbers) > MOST:
         raise FieldError("runs", f"{len(numbers)} runs are too many at once: take {MOST} at most")

@@ -30,6 +30,13 @@ View = dict[str, Any]
 """What a page shows: structs of the wire and plain data."""
 
 
+def number_in(text: str) -> int | None:
+    """A number of a run or a task that was typed; 0 may be meant. None: it is any other text."""
+    if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < LAST_NUMBER:
+        return int(text)
+    return None
+
+
 class NothingThereError(QueueError):
     """There is no such page; the text says what is not there."""
 

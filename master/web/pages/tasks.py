@@ -6,11 +6,10 @@ import time
 from functools import partial
 from typing import Any, get_args
 
-from queue_manager.wire.limits import LAST_NUMBER
 from queue_manager.wire.task_lists import TASKS_LEVEL, AskTasks, TaskLine, TaskList, TaskState
 
 from ..text.values import value_of
-from .page import Asked, ElsewhereError, NothingThereError, Page, View
+from .page import Asked, ElsewhereError, NothingThereError, Page, View, number_in
 
 STATES: tuple[TaskState, ...] = get_args(TaskState)
 
@@ -65,10 +64,10 @@ def _state_of(text: str) -> TaskState:
 
 def _task_of(text: str) -> int:
     """A number that was typed. Raises NothingThereError for any other text."""
-    text = text.strip()
-    if text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) < LAST_NUMBER:
-        return int(text)
-    raise NothingThereError(f"{text[:40]!r} is no number of a task, such as 1")
+    task = number_in(text.strip())
+    if not task:
+        raise NothingThereError(f"{text.strip()[:40]!r} is no number of a task, such as 1")
+    return task
 
 
 def _line(one: TaskLine, state: str) -> dict[str, Any]:
