@@ -2,7 +2,8 @@
 
     QueueError
     ├── ConnectionLostError   (also ConnectionError)  the other side is gone
-    │   └── UnreachableError  (also TimeoutError)  it did not answer in time
+    │   ├── UnreachableError  (also TimeoutError)  it did not answer in time
+    │   └── StandbyError      it is a master that stands by for another one
     ├── TimedOutError         (also TimeoutError)  what was waited for has not come in time
     ├── WrongKeyError         the authkeys of the two sides differ
     ├── SettingsError         (also ValueError)  a variable has a wrong value; exit code 2
@@ -45,6 +46,10 @@ class ConnectionLostError(QueueError, ConnectionError):
 
 class UnreachableError(ConnectionLostError, TimeoutError):
     """The other side did not answer in time."""
+
+
+class StandbyError(ConnectionLostError):
+    """The other side is a master that stands by: another one has the queue."""
 
 
 class TimedOutError(QueueError, TimeoutError):

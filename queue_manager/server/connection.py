@@ -21,7 +21,7 @@ from ..wire.opening import HANDSHAKE_S
 from ..wire.records import FRAME_BYTES
 from ..wire.stock import pickles
 from ..wire.tls import carries_code
-from .key_check import KeyCheck
+from .arriving.key_check import KeyCheck
 from .served import Host, Served
 from .stock_request import RepeatedCall, StockRequest, built_in, checked_name, manage, parse
 

@@ -17,9 +17,9 @@ from ..wire import handshake, tls
 from ..wire.opening import Address
 from ..wire.records import FRAME_BYTES
 from ..wire.transport import Listener
+from .arriving.reception import Reception, Security
 from .connection import Peer
 from .large_frames import LargeFrames
-from .reception import Reception, Security
 from .registry import Registry
 from .served import Served
 
@@ -99,6 +99,16 @@ class LoopServer:
         self.listener.close()
         for peer in list(self.peers):
             peer.close()
+
+    def hand_on(self) -> int:
+        """As `stop`, but the socket still listens: returns its number, for whoever serves next.
+
+        A child process or an `exec` gets it only if it is made inheritable.
+        """
+        self._reception.close()
+        number = self.listener.socket.detach()
+        self.stop()
+        return number
 
     def served(self, typeid: str) -> Served:
         """Find the object of a name. Raises KeyError for a name that is not registered."""

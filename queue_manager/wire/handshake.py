@@ -18,11 +18,14 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import ProtocolError, WrongKeyError
+from ..errors import ProtocolError, StandbyError, WrongKeyError
 
 CHALLENGE = b"#CHALLENGE#"
 WELCOME = b"#WELCOME#"
 FAILURE = b"#FAILURE#"
+STANDBY = b"#STANDBY#"
+STANDS_BY = STANDBY + b" this master stands by; ask the active one"
+"""The first and only frame of a master that stands by. It tells nobody who is the active one."""
 HANDSHAKE_BYTES = 256
 """The standard library refuses a longer message during the handshake."""
 
@@ -85,8 +88,11 @@ def read_greeting(frame: bytes) -> Greeting:
     """Read the server's first frame for our client.
 
     Raises:
+        StandbyError: the server stands by, so another one is the active master.
         ProtocolError: the server is not ours.
     """
+    if frame.startswith(STANDBY):
+        raise StandbyError(frame.removeprefix(STANDBY).decode("utf-8", "replace").strip())
     refused = _SALT_AND_NONCE.search(frame)
     if refused:
         return Greeting(bytes.fromhex(refused[1].decode()), encrypts=True, clear=False)

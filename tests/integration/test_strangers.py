@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from queue_manager.errors import QueueError
-from queue_manager.server.client_hello import RECORD_HEADER_BYTES
+from queue_manager.server.arriving.client_hello import RECORD_HEADER_BYTES
 from queue_manager.wire import handshake, tls
 from queue_manager.wire.framing import frame
 from queue_manager.wire.transport import connect

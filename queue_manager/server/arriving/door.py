@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 
-from ..settings import is_loopback
+from ...settings import is_loopback
 
 MOST_VISITORS = 1_024
 """The most visitors of all addresses. In a burst, others wait in the kernel's backlog for

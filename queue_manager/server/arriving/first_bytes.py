@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 
-from ..wire import tls
+from ...wire import tls
 from .client_hello import RECORD_HEADER_BYTES
 
 CLIENT_HELLO = bytes([tls.CLIENT_HELLO])

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..errors import QueueError
-from ..wire import handshake
+from ...errors import QueueError
+from ...wire import handshake
 
 
 class Visited(Protocol):

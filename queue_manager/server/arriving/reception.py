@@ -18,12 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import WrongKeyError
-from ..wire import handshake, tls
-from ..wire.framing import frame, tune
-from ..wire.opening import HANDSHAKE_S
+from ...errors import WrongKeyError
+from ...wire import handshake, tls
+from ...wire.framing import frame, tune
+from ...wire.opening import HANDSHAKE_S
+from ..connection import Peer
 from .client_hello import proves
-from .connection import Peer
 from .door import MOST_VISITORS, Door, Visitor
 from .first_bytes import CLIENT_HELLO, close_with_alert, first_bytes
 

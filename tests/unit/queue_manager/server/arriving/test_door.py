@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queue_manager.server.door import GRACE_S, MOST_OF_AN_ADDRESS, Door, Visitor
+from queue_manager.server.arriving.door import GRACE_S, MOST_OF_AN_ADDRESS, Door, Visitor
 
 
 class Watched:

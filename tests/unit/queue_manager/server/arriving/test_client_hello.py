@@ -12,7 +12,7 @@ import ssl
 
 import pytest
 
-from queue_manager.server.client_hello import proves
+from queue_manager.server.arriving.client_hello import proves
 from queue_manager.wire import tls
 
 GREETING = b"the server's first frame"
