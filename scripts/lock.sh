@@ -27,7 +27,7 @@ lock() {
     cmp --quiet "$fresh" "$out" || cat "$fresh" >"$out"
 }
 
-lock pyproject.toml requirements.lock --extra environments --extra web
+lock pyproject.toml requirements.lock --extra environments --extra web --extra postgres
 lock pyproject.toml jobs/images.lock --extra environments --extra images --extra mail --constraint requirements.lock
 lock pyproject.toml jobs/logs.lock --extra environments --extra logs --constraint requirements.lock --constraint jobs/images.lock
 lock pyproject.toml requirements-dev.lock --extra dev --constraint jobs/images.lock --constraint jobs/logs.lock

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # test.sh FOLDER...: runs pytest over these folders of tests.
 # Without a Docker engine the script leaves out tests/docker and tests/crawl, without root also
-# tests/hosts, without Chromium tests/browser, and without Prometheus tests/metrics, and says so. With CI=true it fails instead.
+# tests/hosts, without Chromium tests/browser, and without Prometheus tests/metrics, and says so; pytest
+# skips the tests that need a PostgreSQL server where there is none. With CI=true it fails instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,6 +24,13 @@ needs() {
         tests/metrics) echo "Prometheus" ;;
     esac
 }
+
+# Tests of the PostgreSQL store are in folders with others. Without a server they are skipped, each with
+# this reason.
+if ! scripts/postgres.sh && [ "${CI:-}" = true ]; then
+    echo "test: the PostgreSQL store needs a server, and CI=true lets no test be left out." >&2
+    exit 1
+fi
 
 left_out=()
 folders=()

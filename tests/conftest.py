@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.processes import Master, Place
 from tests.integration.shared import SharedMaster
+
+if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
 
 
 def pytest_configure() -> None:
@@ -96,3 +102,45 @@ def shared_master(share_master: Callable[[bool], SharedMaster]) -> SharedMaster:
 def lone_master(share_master: Callable[[bool], SharedMaster]) -> SharedMaster:
     """A serving master without a worker, which tests share; see `share_master`."""
     return share_master(False)
+
+
+@contextlib.contextmanager
+def _postgres() -> Iterator[PostgresServer]:
+    """A server of PostgreSQL. Without one the test is skipped; with CI=true it fails."""
+    from tests.postgres_server import MissingServerError, running_server  # not all have psycopg
+
+    try:
+        with running_server() as server:
+            yield server
+    except MissingServerError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{error}; CI=true lets no test be left out")
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of PostgreSQL that tests share: each in a schema of its own, and none stops it."""
+    with _postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server of PostgreSQL that a test may stop and kill."""
+    with _postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def schema(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a schema on the shared server, gone after the test with all that is in it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    postgres.drop(name)
+
+
+@pytest.fixture
+def store_url(postgres: PostgresServer, schema: str) -> str:
+    """The URL of that schema, as MASTER_STORE takes it."""
+    return postgres.dsn(schema)

@@ -1,0 +1,99 @@
+"""One connection to the server: its parameters, and what its errors say.
+
+Owns what every connection has: time-outs, the schema, a name by which an administrator finds it.
+Knows nothing of statements.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import psycopg
+
+from queue_manager.errors import StoreError
+
+from ..address import Address
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+CONNECT_S = 3
+"""How long a connection may take to come about, for each address of the server."""
+
+SILENCE_S = 3
+"""How long a connection lives of which no packet arrives, at either end."""
+
+LONGEST_NAME = 63
+"""Bytes of a session's name that PostgreSQL keeps (NAMEDATALEN)."""
+
+_LONGEST_LINE = 300
+
+_CLIENT = {
+    "connect_timeout": str(CONNECT_S),
+    "keepalives": "1",
+    "keepalives_idle": "1",
+    "keepalives_interval": "1",
+    "keepalives_count": str(SILENCE_S),
+    "tcp_user_timeout": str(SILENCE_S * 1000),
+}
+"""libpq's. Those in the URL come before them."""
+
+_SERVER = {
+    "tcp_keepalives_idle": "1",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": str(SILENCE_S),
+    "tcp_user_timeout": str(SILENCE_S * 1000),
+    "client_connection_check_interval": "1000",
+    "idle_session_timeout": "0",
+}
+"""The server's, for this session. It frees the locks of a client that is gone within `SILENCE_S`,
+also where the client's long statement goes on; and it ends no session for being idle."""
+
+
+def connect(address: Address, role: str) -> Connection:
+    """Open a connection, in autocommit, whose search path is the schema alone.
+
+    Args:
+        address: the server and the schema, which need not be there yet.
+        role: the session is called `quartermaster/ROLE` in pg_stat_activity.
+
+    Raises:
+        StoreError: there is none. Its one line says why, and has no password in it.
+    """
+    settings = {**_SERVER, "search_path": address.schema}
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    own = address.parameters.get("options", "")
+    parameters: dict[str, Any] = {
+        **_CLIENT,
+        **address.parameters,
+        "application_name": session_name(role),
+        "options": f"{options} {own}".strip(),
+    }
+    try:
+        return psycopg.connect(autocommit=True, **parameters)
+    except (psycopg.Error, UnicodeError) as error:
+        raise StoreError(f"can't reach {address.shown}: {one_line(error)}") from error
+
+
+def session_name(role: str) -> str:
+    """What the server calls a session: ASCII that can be printed, of at most 63 bytes.
+
+    A long name loses its beginning: its end tells sessions apart.
+    """
+    plain = "".join(c if " " <= c <= "~" else "?" for c in role)
+    prefix = "quartermaster/"
+    return prefix + plain[-(LONGEST_NAME - len(prefix)) :]
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of psycopg says, on one line."""
+    lines = (line.strip() for line in str(error).splitlines())
+    text = "; ".join(line for line in lines if line) or type(error).__name__
+    return text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}..."
+
+
+def close(connection: Connection | None) -> None:
+    """Close a connection in whatever state it is. Nothing is raised."""
+    if connection is not None:
+        with contextlib.suppress(psycopg.Error, OSError):
+            connection.close()
