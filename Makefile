@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client dashboard join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
-        test-crawl test-logs test-django test-hosts test-browser pictures test-metrics local bench bench-brief bench-peers chaos lint format engine venv lock clean
+        test-crawl test-logs test-django test-hosts test-browser pictures test-metrics local bench bench-brief bench-peers chaos lint format engine postgres-image venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -116,6 +116,9 @@ format: venv ## let ruff format the code
 
 engine: ## install and start what is missing of Docker, docker compose and the base image
 	@scripts/engine.sh
+
+postgres-image: engine ## pull the image of PostgreSQL for deploy/postgres.yml, or make a stand-in for it; print its name
+	@scripts/postgres-image.sh
 
 venv: ## make .venv from the lock, if it is missing or older than the lock
 	@scripts/venv.sh

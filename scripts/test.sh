@@ -9,8 +9,9 @@ cd "$(dirname "$0")/.."
 # prepare FOLDER: installs or starts what a folder of tests needs besides .venv; fails if it can't.
 prepare() {
     case $1 in
-        tests/docker | tests/crawl) scripts/engine.sh ;;
-        tests/hosts) scripts/engine.sh && scripts/hosts.sh ;;
+        tests/docker) scripts/engine.sh && scripts/postgres-image.sh >/dev/null ;;
+        tests/crawl) scripts/engine.sh ;;
+        tests/hosts) scripts/engine.sh && scripts/postgres-image.sh >/dev/null && scripts/hosts.sh ;;
         tests/browser) scripts/browser.sh ;;
         tests/metrics) scripts/prometheus.sh ;;
     esac
