@@ -22,7 +22,8 @@
     │   └── MissingLibraryError  a value needs a library that is not installed here
     ├── StoreError            the durable state cannot be read or written
     │   ├── UnstorableError   a change can't be stored, however much room the disk has
-    │   └── StoreBusyError    another master holds the data folder
+    │   ├── StoreBusyError    another master holds the data folder
+    │   └── OwnershipLostError  another master has the store now, or may have it
     ├── InputError            (also ValueError)  a command can't read its inputs
     ├── OutputError           a command can't write its output
     │   └── ReaderGoneError   nobody reads the output any more
@@ -153,6 +154,10 @@ class UnstorableError(StoreError):
 
 class StoreBusyError(StoreError):
     """Another master holds the data folder."""
+
+
+class OwnershipLostError(StoreError):
+    """This master is not the active one any more: it writes nothing, and stands by."""
 
 
 class InputError(QueueError, ValueError):

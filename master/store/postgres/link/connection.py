@@ -7,15 +7,18 @@ Knows nothing of statements.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
+import re
+import socket
 from typing import Any
 
 import psycopg
+from psycopg.abc import PQGen
 
 from queue_manager.errors import StoreError
 
 from ..address import Address
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_S = 3
 """How long a connection may take to come about, for each address of the server."""
@@ -27,8 +30,14 @@ LONGEST_NAME = 63
 """Bytes of a session's name that PostgreSQL keeps (NAMEDATALEN)."""
 
 _LONGEST_LINE = 300
+_GUESS = re.compile("This probably means the server|before or while processing the request")
+"""What libpq adds for whoever runs the server."""
+
+# It warns of pipelines whose connection has ended. The error that is raised says the same.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 _CLIENT = {
+    "target_session_attrs": "read-write",
     "connect_timeout": str(CONNECT_S),
     "keepalives": "1",
     "keepalives_idle": "1",
@@ -50,12 +59,36 @@ _SERVER = {
 also where the client's long statement goes on; and it ends no session for being idle."""
 
 
-def connect(address: Address, role: str) -> Connection:
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that need not wait for ever.
+
+    patience_s: how long a statement may take; then it raises psycopg.OperationalError, and the
+        connection is closed. Without it a server behind a proxy that forwards nothing and closes
+        nothing would hold up its thread for good. None: no limit.
+    """
+
+    patience_s: float | None = None
+
+    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        """As that of psycopg, which each verb of a connection ends up in."""
+        if timeout is not None or self.patience_s is None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, self.patience_s)
+        except psycopg.errors._WaitTimeout:
+            self.close()  # the answer may come later, and would be taken for another one's
+            raise psycopg.OperationalError(
+                f"the server has not answered within {self.patience_s:g} s"
+            ) from None
+
+
+def connect(address: Address, role: str, patience_s: float | None = None) -> Connection:
     """Open a connection, in autocommit, whose search path is the schema alone.
 
     Args:
         address: the server and the schema, which need not be there yet.
         role: the session is called `quartermaster/ROLE` in pg_stat_activity.
+        patience_s: as in `Connection`.
 
     Raises:
         StoreError: there is none. Its one line says why, and has no password in it.
@@ -70,9 +103,11 @@ def connect(address: Address, role: str) -> Connection:
         "options": f"{options} {own}".strip(),
     }
     try:
-        return psycopg.connect(autocommit=True, **parameters)
+        connection = Connection.connect(autocommit=True, **parameters)
     except (psycopg.Error, UnicodeError) as error:
         raise StoreError(f"can't reach {address.shown}: {one_line(error)}") from error
+    connection.patience_s = patience_s
+    return connection
 
 
 def session_name(role: str) -> str:
@@ -88,7 +123,8 @@ def session_name(role: str) -> str:
 def one_line(error: BaseException) -> str:
     """What an error of psycopg says, on one line."""
     lines = (line.strip() for line in str(error).splitlines())
-    text = "; ".join(line for line in lines if line) or type(error).__name__
+    text = "; ".join(line for line in lines if line and not _GUESS.match(line))
+    text = text or type(error).__name__
     return text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}..."
 
 
@@ -97,3 +133,13 @@ def close(connection: Connection | None) -> None:
     if connection is not None:
         with contextlib.suppress(psycopg.Error, OSError):
             connection.close()
+
+
+def cut(connection: Connection | None) -> None:
+    """End a connection that another thread may wait for: that thread gets an error at once."""
+    if connection is None:
+        return
+    with contextlib.suppress(psycopg.Error, OSError):
+        held = socket.socket(fileno=os.dup(connection.pgconn.socket))
+        with held:
+            held.shutdown(socket.SHUT_RDWR)

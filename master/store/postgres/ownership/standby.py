@@ -1,0 +1,153 @@
+"""A master that stands by: it looks at the active one until it can take over.
+
+Runs in a thread of its own. Opens a writer's connection only to take over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+
+import psycopg
+
+from queue_manager.errors import StoreError
+from queue_manager.wire.masters import MasterStatus
+
+from ..link.connection import Connection, close, one_line
+from .claim import Claim, take
+from .lease import Lease, Look, Verdict
+from .me import PATIENCE_S, SQL, Me
+from .roster import beat, ensure_tables, one, read_roster
+from .watch import BEAT_S, Watch
+
+log = logging.getLogger("quartermaster.master")
+
+LOOK_S = 0.25
+_TAKE_S = 0.5
+"""How long a lock is tried whose session is about to end."""
+
+_AGAIN_S = 0.02
+
+
+class Standby:
+    """Waits for the ownership. `wait` runs in one thread, `stop` in any.
+
+    told: what the log was told last about the server; masters: as they were read last.
+    """
+
+    def __init__(self, me: Me) -> None:
+        self._me = me
+        self._ended = threading.Event()
+        self._lease = Lease()
+        self._connection: Connection | None = None
+        self._beat_at = 0.0
+        self._told = ""
+        self._is_new = True
+        self.masters: list[MasterStatus] = []
+
+    def stop(self) -> None:
+        """Have `wait` return without a claim, within a look."""
+        self._ended.set()
+
+    def wait(self) -> tuple[Claim, Watch] | None:
+        """Wait until this master is the active one. None: it was stopped.
+
+        A server that is away is waited for; the log says so once. The watch has not begun.
+        """
+        while not self._ended.is_set():
+            try:
+                claim = self._step()
+            except (psycopg.Error, StoreError) as error:
+                self._lose_connection(one_line(error))
+                self._ended.wait(LOOK_S)
+                continue
+            if claim is not None:
+                return claim, self._watch(claim)
+        self._leave()
+        return None
+
+    def _step(self) -> Claim | None:
+        """Look once, act, and wait until the next look or the word of one who leaves."""
+        connection = self._connected()
+        now = time.monotonic()
+        if now - self._beat_at >= BEAT_S:
+            beat(connection, self._me, None)
+            self.masters = [status for _, status in read_roster(connection, self._me)]
+            self._beat_at = now
+        row = connection.execute(SQL["look"], self._me.values(None)).fetchone()
+        assert row is not None
+        look = Look(*row)
+        verdict = self._lease.judge(look, time.monotonic())
+        if verdict is not Verdict.WAIT:
+            claim = self._take(look, verdict)
+            if claim is not None:
+                return claim
+        for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
+            pass
+        return None
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            connection = self._me.connect("watch", None, PATIENCE_S)
+            self._connection = connection
+            ensure_tables(connection, self._me)
+            connection.execute("SET synchronous_commit = off")
+            connection.execute(f"LISTEN {self._me.channel}")
+            if not self._is_new:
+                self._lease.reconnected(time.monotonic())
+            if self._told:
+                log.info("the database is back")
+            self._told, self._is_new, self._beat_at = "", False, 0.0
+        return self._connection
+
+    def _lose_connection(self, why: str) -> None:
+        close(self._connection)
+        self._connection = None
+        if not self._told:
+            self._told = why
+            log.warning("%s; this master waits for the database", why)
+
+    def _take(self, look: Look, verdict: Verdict) -> Claim | None:
+        """Try to become the owner. None: another one was faster, or still has the lock."""
+        writer = self._me.connect("", None, PATIENCE_S)
+        try:
+            if verdict is Verdict.END:
+                log.warning("the active master has not been seen for 3 s: ending its session")
+                session = {"pid": look.holder, "start": look.held_since}
+                writer.execute(SQL["end_session"], session)
+            if self._lock(writer):
+                return take(self._me, writer)
+        except BaseException:
+            close(writer)
+            raise
+        close(writer)
+        return None
+
+    def _lock(self, writer: Connection) -> bool:
+        until = time.monotonic() + _TAKE_S
+        while not one(writer, "lock", self._me, None):
+            if time.monotonic() > until or self._ended.wait(_AGAIN_S):
+                return False
+        return True
+
+    def _watch(self, claim: Claim) -> Watch:
+        """The watch of the active master, on this connection, under its new name."""
+        connection, self._connection = self._connection, None
+        session = {"session": self._me.watch_session(claim.epoch)}
+        try:
+            assert connection is not None
+            connection.execute("UNLISTEN *")
+            connection.execute(SQL["call_session"], session)
+        except psycopg.Error:
+            close(connection)
+            connection = None
+        return Watch(claim, connection)
+
+    def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                connection.execute(SQL["leave"], self._me.values(None))
+        close(connection)

@@ -1,0 +1,101 @@
+"""The watch of the active master: a thread that renews its lease and reads who the others are.
+
+It has a connection of its own, so a long commit delays no beat.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from queue_manager.errors import StoreError
+from queue_manager.wire.masters import MasterStatus
+
+from ..link.connection import Connection, close
+from .claim import Claim
+from .lease import LEASE_S
+from .me import PATIENCE_S
+from .roster import beat, read_roster
+
+BEAT_S = 1.0
+_RETRY_S = 0.2
+
+
+class Watch:
+    """Renews the lease of a claim until `stop`.
+
+    connection: that of the standby, which goes on; None: a new one.
+    """
+
+    def __init__(self, claim: Claim, connection: Connection | None = None) -> None:
+        self._claim, self._connection = claim, connection
+        self._ended = threading.Event()
+        self._renewed = self._read = time.monotonic()
+        self._roster: list[tuple[str, MasterStatus]] = []
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._clock: Callable[[], float] = time.monotonic
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, so that no beat comes after the claim's release. Waits for one under way."""
+        self._ended.set()
+        self._thread.join(PATIENCE_S + LEASE_S)
+
+    def masters(self) -> list[MasterStatus]:
+        """All masters as they were read last, the active one first."""
+        age_s = self._clock() - self._read
+        return [
+            MasterStatus(m.name, m.address, m.active, m.since, m.lag_s + age_s, m.version)
+            for _, m in self._roster
+        ]
+
+    def look(self, now: float) -> None:
+        """Give the claim up if the lease has run out and another master lives, which takes over.
+
+        now: monotonic seconds. Whoever calls this does not wait for the database. A master that is
+        alone waits instead: nobody else would go on.
+        """
+        late_s = now - self._renewed
+        if late_s < LEASE_S:
+            return
+        me = self._claim.me.instance
+        others = [m.name for key, m in self._roster if key != me and m.lag_s <= LEASE_S]
+        if others:
+            self._claim.lose(
+                f"it has not reached the database for {late_s:.1f} s, and {others[0]} stands by"
+            )
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._beat()
+                pause_s = BEAT_S
+            except (psycopg.Error, StoreError):
+                close(self._connection)
+                self._connection = None
+                pause_s = _RETRY_S
+            self._ended.wait(pause_s)
+        close(self._connection)
+
+    def _beat(self) -> None:
+        claim = self._claim
+        if self._connection is None:
+            self._connection = claim.connect("watch", PATIENCE_S)
+            # A beat need not be on disk: it is worth nothing after a crash of the server.
+            self._connection.execute("SET synchronous_commit = off")
+        began = self._clock()
+        if not claim.can_write(began):
+            return  # only the writer is cut off: let another master try
+        epoch = beat(self._connection, claim.me, claim.epoch)
+        if epoch != claim.epoch:
+            claim.lose(f"another master has taken over: epoch {epoch}, this one had {claim.epoch}")
+            self._ended.set()
+            return
+        self._renewed = began
+        self._roster, self._read = read_roster(self._connection, claim.me), self._clock()
