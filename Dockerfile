@@ -27,9 +27,9 @@ RUN python -m compileall -q -j 0 \
 # Docker gives a new named volume the owner of the folder that it is mounted over.
 RUN groupadd --gid 1000 quartermaster \
     && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /tmp quartermaster \
-    && mkdir -p /app/jobs /shared /data /key /environments \
+    && mkdir -p /app/jobs /shared /data /key /environments /backup \
     && chmod 700 /key \
-    && chown 1000:1000 /shared /data /key /environments
+    && chown 1000:1000 /shared /data /key /environments /backup
 
 WORKDIR /app
 COPY requirements.lock ./

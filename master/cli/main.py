@@ -30,6 +30,7 @@ from .kinds import JOB, NUMBER, WHICH
 from .mapping.command import map_command
 from .scheduling.words import schedule_words
 from .shell.options import shell
+from .storing.words import backup_words, restore_words
 from .text.printing import check_output, take_over, tell
 
 _COMPLETION = """\b
@@ -317,6 +318,8 @@ def completion(kind: str) -> int:
 
 
 commands.add_command(shell)
+commands.add_command(backup_words(lambda: load_settings()))
+commands.add_command(restore_words(lambda: load_settings()))
 for _name, _command in commands.commands.items():
     _command.epilog = _command.epilog or epilog_of(_name)
 

@@ -26,6 +26,7 @@ from queue_manager.wire.metrics import (
     UsageMetrics,
 )
 
+from ..backup.states import CopyState
 from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN
 from ..reads import RunsEnded, StoreSize
@@ -63,6 +64,9 @@ class MetricSources(Sources, Protocol):
 
     def schedules_skipped(self) -> int:
         """How many slots of schedules were left out."""
+
+    def copies(self) -> list[CopyState]:
+        """What followers say of their copies of the store."""
 
 
 class MetricsBuilder:
@@ -103,6 +107,7 @@ class MetricsBuilder:
             is_writable=not turn.trouble,
             without_worker=self._without_worker(),
             usage=_usage(self._sources.workers()),
+            copies={c.name: max(0.0, time.time() - c.complete_at) for c in sources.copies()},
         )
 
     def _count_ended(self) -> None:

@@ -21,6 +21,7 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.records import QuotaStatus, RunStatus, SessionStatus
 
+from ..backup.states import CopyState, copy_troubles
 from ..broker.runs.run import Run
 from ..processes.runner import Runner
 from ..processes.runners import uncollected
@@ -47,6 +48,9 @@ class AllSources(Sources, Protocol):
 
     def schedule_troubles(self) -> list[str]:
         """What is wrong with schedules, a line each."""
+
+    def copies(self) -> list[CopyState]:
+        """What followers say of their copies of the store."""
 
 
 class StatusBuilder:
@@ -81,6 +85,7 @@ class StatusBuilder:
             yield f"{self._turn.trouble}; nothing is lost: make room, and it goes on by itself"
         if self._turn.held:
             yield f"{self._turn.held.trouble}; what needs it waits, all else goes on"
+        yield from copy_troubles(self._sources.copies(), time.time())
         if self._turn.broker.recovering:
             yield (
                 "it has just started again and waits for the workers that it knew, 5 s at most:"

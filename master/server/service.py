@@ -55,6 +55,7 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.tls import master_mode
 
+from ..backup.states import CopyState, read_copies
 from ..broker import Broker
 from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN
@@ -437,6 +438,9 @@ class Service:
 
     def schedule_troubles(self) -> list[str]:
         return self._schedules.troubles()
+
+    def copies(self) -> list[CopyState]:
+        return read_copies(self.settings.master_data)
 
     def job_trouble(self, job: str) -> str:
         return self.versions.trouble.get(job, "")

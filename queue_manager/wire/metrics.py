@@ -103,7 +103,8 @@ class MasterMetrics(msgspec.Struct, frozen=True):
     others are connected. loop: by how much its loop was late, once a second. refused: outcomes of
     old leases. runner_deaths: processes of runners that ended before their run. schedules_skipped:
     slots of schedules that were left out. is_writable: whether the store can be written.
-    without_worker: tasks that wait for tags that no worker has. usage: what workers take.
+    without_worker: tasks that wait for tags that no worker has. usage: what workers take. copies:
+    by name, how many seconds ago a copy of the store that is followed was complete.
     """
 
     version: str
@@ -122,3 +123,4 @@ class MasterMetrics(msgspec.Struct, frozen=True):
     is_writable: bool = True
     without_worker: int = 0
     usage: UsageMetrics = UsageMetrics()
+    copies: dict[str, float] = {}

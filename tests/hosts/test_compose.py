@@ -405,20 +405,12 @@ def test_a_backup_taken_while_it_runs_is_put_back(sites: tuple[Site, Site, Site]
     finished(a, kept, 20, 30.0)
     before = a.results(kept)
     running = submit(a, count=100, length_s=0.2)
-    for line in (
-        "docker compose exec -T master python -c 'import sqlite3;"
-        ' sqlite3.connect("/data/queue.sqlite3").execute("VACUUM INTO ?",'
-        ' ["/data/backup.sqlite3"])\'',
-        "docker compose cp master:/data/backup.sqlite3 backup.sqlite3",
-        "docker compose exec -T master rm /data/backup.sqlite3",
-    ):
-        a.types(line)
+    a.types("docker compose exec -T master qm backup - > backup.sqlite3")
     finished(a, running, 100, 60.0)
     a.qm("forget", str(kept))
     for line in (
         "docker compose stop master",
-        "docker compose run --rm --no-deps -T master sh -c 'rm -f /data/queue.sqlite3-wal"
-        " /data/queue.sqlite3-shm; cat >/data/queue.sqlite3' <backup.sqlite3",
+        "docker compose run --rm --no-deps -T master qm restore - < backup.sqlite3",
         "docker compose start master",
     ):
         a.types(line)

@@ -54,12 +54,13 @@ ROOMS = {
     "master.tally": set[str](),
     "master.broker": {"master.tally", *RECORDS},
     "master.store": {*RECORDS},
+    "master.backup": {"master.store", *RECORDS},
     "master.turn": {"master.broker", "master.tally", "master.store", *RECORDS},
     "master.schedules": {"master.turn", *RECORDS},
     "master.processes": {"master.broker", "master.runner", "master.turn", *RECORDS},
     "master.jobs": {"master.broker", "master.turn", *RECORDS, "master.processes"},
     "master.observe": {
-        *("master.broker", "master.tally", "master.turn", "master.processes"),
+        *("master.backup", "master.broker", "master.tally", "master.turn", "master.processes"),
         *RECORDS,
     },
     "master.measure": {"master.broker", "master.turn", *RECORDS},
@@ -67,6 +68,7 @@ ROOMS = {
     "master.server": {
         f"master.{room}"
         for room in [
+            "backup",
             "broker",
             "tally",
             "store",
@@ -83,7 +85,8 @@ ROOMS = {
     "master.runner": set[str](),
     "master.web": set[str](),
     "master.cli": {
-        f"master.{room}" for room in ["broker", "jobs", "observe", "processes", "server", "turn"]
+        f"master.{room}"
+        for room in ["backup", "broker", "jobs", "observe", "processes", "server", "turn"]
     },
     "worker.ipc": set[str](),
     "worker.slot": {"worker.ipc"},

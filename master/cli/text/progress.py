@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar
@@ -72,3 +72,22 @@ async def progress_of(label: str) -> AsyncIterator[Progress]:
             yield progress
         finally:
             fresh.cancel()
+
+
+@contextlib.contextmanager
+def progress_in_bytes(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of bytes. Gives what is told how many there are, and how many in all."""
+    if not sys.stderr.isatty():
+        yield lambda done, size: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(
+        total=0, desc=label, unit="B", unit_scale=True, unit_divisor=1024, leave=False
+    ) as bar:
+
+        def show(done: int, size: int) -> None:
+            bar.total = size
+            bar.update(done - bar.n)
+
+        yield show

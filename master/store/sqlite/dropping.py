@@ -103,5 +103,7 @@ def shrink(db: sqlite3.Connection, pages: int) -> bool:
     # It runs as a script: the statement has a step for each page, and `execute` takes one step.
     db.executescript(f"PRAGMA incremental_vacuum({max(1, pages)});")
     if not one(db, "PRAGMA freelist_count"):
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        # This makes the file shorter. TRUNCATE would wait for whoever copies the store, and would
+        # take from a follower what it has not read yet.
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     return True

@@ -140,6 +140,14 @@ def _store(now: MasterMetrics) -> Iterator[Metric]:
     yield _gauge("store_wal_bytes", "Size of its log of what was written last.", store.wal_bytes)
     if store.free_bytes is not None:
         yield _gauge("store_free_bytes", "What is free on its disk.", store.free_bytes)
+    copies = GaugeMetricFamily(
+        "quartermaster_copy_age_seconds",
+        "How long ago a followed copy of the store was complete.",
+        labels=["copy"],
+    )
+    for name, age_s in now.copies.items():
+        copies.add_metric([name], age_s)
+    yield copies
 
 
 def _process(now: MasterMetrics) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from master.backup.states import CopyState
 from master.broker.leases.lease import Session
 from master.broker.runs.run import Run
 from master.changes import CollectCursor
@@ -68,6 +69,9 @@ class Sources:
 
     def schedules_skipped(self) -> int:
         return 4
+
+    def copies(self) -> list[CopyState]:
+        return [CopyState("/other/disk", time.time() - 7.0)]
 
     def worker(self, session: Session, draining: bool = False, usage: Usage | None = None) -> None:
         self.there.append(SimpleNamespace(session=session, draining=draining, usage=usage))
@@ -397,6 +401,10 @@ def test_the_size_of_the_store_is_told(desk: Desk) -> None:
     desk.store.size = lambda: StoreSize(7, 8, 9)  # type: ignore[method-assign]
     store = Sources(desk).now().store
     assert (store.file_bytes, store.wal_bytes, store.free_bytes) == (7, 8, 9)
+
+
+def test_copies_have_an_age(desk: Desk) -> None:
+    assert Sources(desk).now().copies["/other/disk"] == pytest.approx(7.0, abs=2.0)
 
 
 def test_this_process_has_memory_files_and_processor_time() -> None:

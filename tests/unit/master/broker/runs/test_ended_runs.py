@@ -80,6 +80,7 @@ class Master:
             fed=lambda run: False,
             job_trouble=lambda job: "",
             schedule_troubles=list,
+            copies=list,
         )
         self.status = StatusBuilder(self.turn, sources)
 

@@ -50,6 +50,7 @@ NOW = MasterMetrics(
     schedules_skipped=6,
     without_worker=11,
     usage=UsageMetrics(5_000, 1.75, 0.5),
+    copies={"/other/disk": 0.5},
 )
 
 
@@ -111,6 +112,7 @@ def test_the_master_its_store_and_its_process_are_told() -> None:
     assert (value("start_time_seconds"), value("starts_total")) == (1_000.5, 7)
     names = ("file", "wal", "free")
     assert [value(f"store_{name}_bytes") for name in names] == [100, 200, 300]
+    assert value("copy_age_seconds", copy="/other/disk") == 0.5
     assert value("outcomes_refused_total") == 4
     assert value("runner_deaths_total") == 5
     assert value("schedule_slots_skipped_total") == 6
@@ -130,7 +132,7 @@ def test_what_nobody_knows_is_left_out() -> None:
 
 def test_no_label_is_of_a_run_a_task_or_a_worker() -> None:
     labels = {name for _, pairs in samples(NOW) for name, _ in pairs}
-    assert labels == {"job_name", "state", "outcome", "tag", "role", "version", "le"}
+    assert labels == {"job_name", "state", "outcome", "tag", "role", "version", "copy", "le"}
 
 
 def test_who_asks_for_openmetrics_gets_it() -> None:
