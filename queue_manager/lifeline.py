@@ -13,7 +13,11 @@ import signal
 import sys
 from collections.abc import Mapping
 
-KEY_VARIABLES = ("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE")
+KEY_VARIABLES = (
+    *("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE"),
+    *("MASTER_STORE", "MASTER_STORE_FILE"),
+)
+"""What has a key or a password, or leads to it."""
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PR_SET_DUMPABLE = 4

@@ -67,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_publish_known: QUEUE_PUBLISH is there, perhaps empty. So this is a container, and
         QUEUE_PUBLISH says who reaches it from outside its own network.
     queue_tls_set: QUEUE_TLS is set.
+    master_store: the URL of a database that masters share; master_store_file: a file with it.
+    master_name, master_address: what other masters and people are told of this one.
     queue_environments: the folder of environments of jobs; None: QUEUE_ENVIRONMENTS is `off`.
     master_http_port: the port of the pages; None: MASTER_HTTP_PORT is `off`.
     master_http_port_set: it is set, so no other port may be taken in its place.
@@ -95,6 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     job_args: str = ""
     jobs_folder: Path = Path("jobs")
     master_data: Path = Path("data")
+    master_store: str | None = None
+    master_store_file: Path | None = None
+    master_name: str = msgspec.field(default_factory=socket.gethostname)
+    master_address: str = ""
     worker_slots: _Slots = msgspec.field(default_factory=lambda: usable_cpus())
     worker_drain_s: _Seconds = 8.0
     worker_jobs: Literal["master", "local"] = "master"

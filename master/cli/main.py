@@ -186,10 +186,17 @@ def submit(
 @click.option("--state", type=click.Choice(STATES), help="Only runs in that state.")
 @click.option("--job", type=JOB, metavar="TEXT", help="Only runs of that job.")
 @click.option("--all", "everything", is_flag=True, help="Show all ended runs, not only the newest.")
-def status(run: int | str | None, state: str | None, job: str | None, everything: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print one object of JSON.")
+def status(
+    run: int | str | None, state: str | None, job: str | None, everything: bool, as_json: bool
+) -> int:
     """Show runs, workers and clients, and why nothing moves."""
-    from .status import show_status
+    from .status import print_status, show_status
 
+    if as_json:
+        if run is not None or state or job or everything:
+            raise click.UsageError("--json goes with nothing else")
+        return _code(lambda s: print_status(s, find_authkey(s)))
     if run is not None and (state or job):
         raise click.UsageError("RUN is one run: --state and --job choose among all of them")
     choice = {"state": state or "", "job": job or ""}

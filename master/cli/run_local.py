@@ -23,6 +23,7 @@ from ..processes.local_worker import LocalWorker
 from ..processes.relay import Relay
 from ..processes.runners import uncollected
 from ..server.service import Service
+from ..standby.where import is_shared
 from .text.progress import progress_of
 
 log = logging.getLogger("quartermaster.master")
@@ -43,6 +44,11 @@ async def run_alone(
         UnknownJobError: there is no such job. Nothing was started.
         RefusedError: a master serves this store, or the job or its arguments are wrong.
     """
+    if is_shared(settings):
+        raise RefusedError(
+            "qm run has its store in MASTER_DATA, and MASTER_STORE is set: start `qm serve`, and"
+            f" ask it with `{shlex.join(['qm', 'submit', job, *args, '--wait'])}`"
+        )
     job_path(job, settings.jobs_folder.resolve())  # else the log says so twice, as of its JOB
     stop, hurry = _asked(settings.worker_drain_s)
     # The one worker comes and goes with this command, which is no news.

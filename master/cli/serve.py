@@ -7,7 +7,7 @@ import contextlib
 import logging
 import shlex
 import signal
-from typing import Any
+from typing import Any, NoReturn
 
 from queue_manager import codec
 from queue_manager.errors import QueueError
@@ -26,6 +26,10 @@ from ..observe.run_line import ended_line
 from ..processes.runners import uncollected
 from ..processes.web import WebProcess
 from ..server.service import Service
+from ..standby.again import begin_again
+from ..standby.holding import Holding
+from ..standby.waiting import stand_by
+from ..standby.where import is_shared
 from ..turn.answer import log_failure
 
 log = logging.getLogger("quartermaster.master")
@@ -43,7 +47,14 @@ async def serve(
     listening: as `Service`. workers_gone: those of before can't come back: nobody waits for them.
     """
     stop = stop_event()
-    service = Service(settings, authkey, listening)
+    holding = None
+    if is_shared(settings):
+        holding = await stand_by(settings, stop, listening)
+        if holding is None:
+            log.info("stopped")
+            return 0
+        listening = holding.listening
+    service = _service(settings, authkey, listening, holding)
     service.runners.on_finished.append(lambda run: _close(run, settings))
     service.start()
     reach, keys = service.client_environment, service.server.keys_told
@@ -53,12 +64,41 @@ async def serve(
         service.broker.await_known_workers(service.store.workers, 0.0)
     seeding = asyncio.create_task(_seed(service))
     seeding.add_done_callback(log_failure)
-    await stop.wait()
+    await _stopped_or_lost(stop, holding)
     seeding.cancel()
-    await pages.stop()
-    await service.stop()
+    if holding is not None and holding.why and not stop.is_set():
+        _step_down(settings, holding, service.server.hand_on())
+    await asyncio.gather(pages.stop(), service.stop())
+    if holding is not None:
+        holding.release()
     log.info("stopped")
     return 0
+
+
+def _service(
+    settings: Settings, authkey: bytes, listening: int | None, holding: Holding | None
+) -> Service:
+    try:
+        return Service(settings, authkey, listening, holding)
+    except BaseException:
+        if holding is not None:
+            if holding.why:
+                _step_down(settings, holding, holding.listening)
+            holding.release()
+        raise
+
+
+async def _stopped_or_lost(stop: asyncio.Event, holding: Holding | None) -> None:
+    events = [stop] if holding is None else [stop, holding.lost]
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+def _step_down(settings: Settings, holding: Holding, listening: int) -> NoReturn:
+    log.error("this master is not the active one any more: %s. It stands by", holding.why)
+    begin_again(settings, listening)
 
 
 def _close(run: Run, settings: Settings) -> None:

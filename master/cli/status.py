@@ -26,6 +26,7 @@ from .text.status_text import (
     run_table,
     run_title,
     session_lines,
+    status_json,
     status_lines,
 )
 
@@ -67,6 +68,16 @@ async def show_status(
             runs = await client.call_idempotent(partial(AskRuns, ended=ENDED_RUNS), RunList)
             sessions = await client.call_idempotent(AskSessions, SessionList)
             say(*status_lines(status, runs, sessions))
+    return 0
+
+
+async def print_status(settings: Settings, authkey: bytes) -> int:
+    """Print one object of JSON: the master, all that share its store, runs and sessions."""
+    async with connected(settings, authkey, tell_trouble) as client:
+        status = await client.call_idempotent(AskStatus, Status)
+        runs = await client.call_idempotent(partial(AskRuns, ended=ENDED_RUNS), RunList)
+        sessions = await client.call_idempotent(AskSessions, SessionList)
+    say(status_json(status, runs, sessions))
     return 0
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from queue_manager import __version__
 from queue_manager.errors import StoreError
 from queue_manager.job.tags import given_tags
+from queue_manager.wire.masters import MasterStatus
 from queue_manager.wire.messages import AskMetrics, Metrics
 from queue_manager.wire.metrics import (
     Histogram,
@@ -68,6 +69,9 @@ class MetricSources(Sources, Protocol):
     def copies(self) -> list[CopyState]:
         """What followers say of their copies of the store."""
 
+    def masters(self) -> list[MasterStatus]:
+        """All masters of the store, if several share it."""
+
 
 class MetricsBuilder:
     """Answers `AskMetrics`."""
@@ -108,6 +112,7 @@ class MetricsBuilder:
             without_worker=self._without_worker(),
             usage=_usage(self._sources.workers()),
             copies={c.name: max(0.0, time.time() - c.complete_at) for c in sources.copies()},
+            masters=dict(Counter(master.role for master in sources.masters())),
         )
 
     def _count_ended(self) -> None:

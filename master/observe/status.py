@@ -11,6 +11,7 @@ import msgspec
 
 from queue_manager import __version__
 from queue_manager.errors import StoreError
+from queue_manager.wire.masters import MasterStatus
 from queue_manager.wire.messages import (
     AskRun,
     AskSessions,
@@ -52,6 +53,9 @@ class AllSources(Sources, Protocol):
     def copies(self) -> list[CopyState]:
         """What followers say of their copies of the store."""
 
+    def masters(self) -> list[MasterStatus]:
+        """All masters of the store, if several share it."""
+
 
 class StatusBuilder:
     """Answers what is asked about the master, its runs and its sessions."""
@@ -77,6 +81,7 @@ class StatusBuilder:
             self._turn.store.count_ended(broker.next_run),
             len(self._everyone(0.0)),
             self._sources.schedule_troubles(),
+            self._sources.masters(),
         )
 
     def _troubles(self) -> Iterator[str]:

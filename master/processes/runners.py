@@ -201,8 +201,11 @@ class Runners:
             runner.state = RunnerState.STOPPING
             runner.end()
 
-    async def stop(self) -> None:
-        """End all runners. What they had not handed in, they make again after the next start."""
+    async def stop(self, patience_s: float = STOP_S) -> None:
+        """End all runners. What they had not handed in, they make again after the next start.
+
+        patience_s: how long they have after SIGTERM.
+        """
         self._stopping = True
         self.dismiss()
         # Only processes that live: the number of an ended one may be another process's by now.
@@ -211,7 +214,7 @@ class Runners:
         for pid in alive:
             signal_group(pid, signal.SIGTERM)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_S)
+            await asyncio.wait(self._tasks, timeout=patience_s)
         for pid in alive:
             signal_group(pid, signal.SIGKILL)
 

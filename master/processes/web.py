@@ -71,7 +71,7 @@ class WebProcess:
         try:
             check_may_serve(self._settings)
             tokens = make_tokens(self._settings)
-            self._socket = _listen(self._settings)
+            self._socket = listen_for_pages(self._settings)
         except SettingsError as error:
             log.warning("no pages: %s. The queue goes on", error)
             return
@@ -187,7 +187,7 @@ def check_may_serve(settings: Settings) -> None:
         )
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen_for_pages(settings: Settings) -> socket.socket:
     """A socket that listens on HTTP_BIND. Without MASTER_HTTP_PORT it may have any port."""
     host, port = settings.http_bind, settings.master_http_port or 0
     try:

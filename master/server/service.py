@@ -20,6 +20,7 @@ from queue_manager.job.tags import CHARACTERS, is_tag
 from queue_manager.server.connection import Peer
 from queue_manager.server.manager import QueueManager, serving
 from queue_manager.settings import Settings, others_reach
+from queue_manager.wire.masters import MasterStatus
 from queue_manager.wire.messages import (
     LEVEL,
     AddSchedule,
@@ -71,8 +72,10 @@ from ..observe.status import StatusBuilder
 from ..processes.child_watcher import watch_children_by_pidfd
 from ..processes.runner import Runner
 from ..processes.runners import Runners, uncollected
+from ..standby.holding import Holding
 from ..stock import ResultQueue, Rounds, StockSession, StockSessions, TaskQueue
 from ..stock.delivery import Delivery
+from ..store.contract import Store
 from ..store.sqlite.engine import SqliteStore
 from ..tally.histogram import WORK_BOUNDS_S, Histogram
 from ..turn.answer import PeerReply, Replying, guarded, log_failure
@@ -107,24 +110,35 @@ KNOWN_WORKERS_S = 5.0
 
 It counts from the first worker that comes. A worker tries again after 4 s at most."""
 
+HAND_OVER_S = 0.2
+"""How long runners have to end where another master waits for the queue."""
+
 
 class Service:
     """A master that serves. `start` in a running loop, then `stop`.
 
     listening: the number of a socket that listens already, in the place of QUEUE_BIND and
-    QUEUE_PORT. client_environment: the variables by which a child process reaches it.
+    QUEUE_PORT. holding: the ownership of a store that masters share; without it the store is that
+    of MASTER_DATA. client_environment: the variables by which a child process reaches it.
 
     Raises (when it is made):
         StoreError: the data folder can't be used, or another master has it.
         SettingsError: the address can't be listened on.
     """
 
-    def __init__(self, settings: Settings, authkey: bytes, listening: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        authkey: bytes,
+        listening: int | None = None,
+        holding: Holding | None = None,
+    ) -> None:
         self.settings = settings
+        self._holding = holding
         self._listening = listening
         self.started = time.monotonic()
         self._replying = Replying()
-        self.store = SqliteStore(settings.master_data)
+        self.store: Store = holding.open_store() if holding else SqliteStore(settings.master_data)
         try:
             self._assemble(settings, authkey)
         except BaseException:
@@ -302,7 +316,8 @@ class Service:
         """Listen, take up unfinished runs, and keep the health file young."""
         watch_children_by_pidfd()
         self.server.start()
-        log.info("listening on %s, store in %s", self.address, self.settings.master_data)
+        where = self._holding.store_shown if self._holding else self.settings.master_data
+        log.info("listening on %s, store in %s", self.address, where)
         if others_reach(self.settings) and not self.server.encrypted_only:
             who = "nobody encrypts" if self.server.plain_only else "stock clients do not encrypt"
             log.warning("other machines can reach it, and %s: see QUEUE_TLS=required", who)
@@ -324,7 +339,10 @@ class Service:
         self._pythons.close()
         self.subscriptions.stop()
         self._pruning.stop()
-        await self.runners.stop()
+        if self._holding and self._holding.has_standby():
+            await self.runners.stop(HAND_OVER_S)
+        else:
+            await self.runners.stop()
         await self.turn.stop()
         self.server.stop()
         await asyncio.sleep(0)  # sessions end, which confirms the results that were sent to them
@@ -441,6 +459,9 @@ class Service:
 
     def copies(self) -> list[CopyState]:
         return read_copies(self.settings.master_data)
+
+    def masters(self) -> list[MasterStatus]:
+        return self._holding.masters() if self._holding else []
 
     def job_trouble(self, job: str) -> str:
         return self.versions.trouble.get(job, "")

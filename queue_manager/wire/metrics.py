@@ -104,7 +104,8 @@ class MasterMetrics(msgspec.Struct, frozen=True):
     old leases. runner_deaths: processes of runners that ended before their run. schedules_skipped:
     slots of schedules that were left out. is_writable: whether the store can be written.
     without_worker: tasks that wait for tags that no worker has. usage: what workers take. copies:
-    by name, how many seconds ago a copy of the store that is followed was complete.
+    by name, how many seconds ago a copy of the store that is followed was complete. masters: those
+    that share the store by role: active, standby or away; none where it is not shared.
     """
 
     version: str
@@ -124,3 +125,4 @@ class MasterMetrics(msgspec.Struct, frozen=True):
     without_worker: int = 0
     usage: UsageMetrics = UsageMetrics()
     copies: dict[str, float] = {}
+    masters: dict[str, int] = {}

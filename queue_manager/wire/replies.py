@@ -12,6 +12,7 @@ from .failure_groups import Failures as Failures
 from .failure_groups import Letters as Letters
 from .history import History as History
 from .job_records import JobInfo
+from .masters import MasterStatus
 from .metrics import MasterMetrics
 from .records import (
     DeadLetter,
@@ -183,7 +184,8 @@ class Status(Message, frozen=True, array_like=True, tag="status"):
     """How the master is. Its runs and sessions are only counted.
 
     refused_outcomes: how many outcomes of old leases it has refused. why: what holds up every run.
-    schedules: what is wrong with schedules.
+    schedules: what is wrong with schedules. masters: where several share a store, the active one
+    first.
     """
 
     seq: int
@@ -196,6 +198,7 @@ class Status(Message, frozen=True, array_like=True, tag="status"):
     ended_runs: int
     sessions: int
     schedules: list[str] = msgspec.field(default_factory=list)
+    masters: list[MasterStatus] = msgspec.field(default_factory=list)
 
 
 class RunShown(Message, frozen=True, array_like=True, tag="run"):

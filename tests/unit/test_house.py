@@ -63,6 +63,7 @@ ROOMS = {
         *("master.backup", "master.broker", "master.tally", "master.turn", "master.processes"),
         *RECORDS,
     },
+    "master.standby": {"master.store", "master.processes"},
     "master.measure": {"master.broker", "master.turn", *RECORDS},
     "master.stock": {"master.broker", "master.turn", *RECORDS, "master.observe"},
     "master.server": {
@@ -78,6 +79,7 @@ ROOMS = {
             "measure",
             "observe",
             "stock",
+            "standby",
         ]
     }
     | {"master.schedules"}
@@ -86,7 +88,10 @@ ROOMS = {
     "master.web": set[str](),
     "master.cli": {
         f"master.{room}"
-        for room in ["backup", "broker", "jobs", "observe", "processes", "server", "turn"]
+        for room in [
+            *("backup", "broker", "jobs", "observe", "processes"),
+            *("server", "standby", "turn"),
+        ]
     },
     "worker.ipc": set[str](),
     "worker.slot": {"worker.ipc"},

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import msgspec
 
 from queue_manager.job.tags import given_tags
 from queue_manager.sizes import size_text
 from queue_manager.terminal import harmless_line
+from queue_manager.wire.masters import MasterStatus
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 from queue_manager.wire.usage import Usage
@@ -35,11 +39,37 @@ def status_lines(status: Status, runs: RunList, sessions: SessionList) -> Iterat
     yield from foot_lines(status)
 
 
+def status_json(status: Status, runs: RunList, sessions: SessionList) -> str:
+    """The same as one object of JSON, with the fields of the records. Seconds, and Unix times."""
+    masters = [{"role": m.role, **msgspec.structs.asdict(m)} for m in status.masters]
+    told = {
+        **msgspec.structs.asdict(status),
+        "masters": masters,
+        "runs": runs.runs,
+        "more_runs": runs.more,
+        "sessions": sessions.sessions,
+        "more_sessions": sessions.more,
+    }
+    del told["seq"]
+    return msgspec.json.encode(told).decode()
+
+
 def head_lines(status: Status) -> Iterator[str]:
     """How the master itself is."""
     yield f"master {status.version} at {status.address}, up {duration(status.up_s)}"
+    yield from master_lines(status.masters)
     yield from (f"  ! {trouble}" for trouble in [*status.why, *status.schedules])
     yield ""
+
+
+def master_lines(masters: Sequence[MasterStatus]) -> Iterator[str]:
+    """The masters that share a store. The times are those of the database's clock."""
+    name = max((len(master.name) for master in masters), default=0)
+    address = max((len(master.address) for master in masters), default=0)
+    for master in masters:
+        since = datetime.fromtimestamp(master.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        words = f"{harmless_line(master.name):<{name}}  {harmless_line(master.address):<{address}}"
+        yield f"  {master.role:<7}  {words}  since {since}, seen {duration(master.lag_s)} ago"
 
 
 def foot_lines(status: Status) -> Iterator[str]:

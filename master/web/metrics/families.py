@@ -49,6 +49,14 @@ def _master(now: MasterMetrics) -> Iterator[Metric]:
     yield _counter(
         "schedule_slots_skipped", "Slots of schedules that were left out.", now.schedules_skipped
     )
+    yield _gauge("master_active", "1: this master has the queue. A standby has no metrics.", 1)
+    if now.masters:
+        masters = GaugeMetricFamily(
+            "quartermaster_masters", "Masters that share the store, by role.", labels=["role"]
+        )
+        for role in ("active", "standby", "away"):
+            masters.add_metric([role], now.masters.get(role, 0))
+        yield masters
     loop = HistogramMetricFamily(
         "quartermaster_loop_lag_seconds", "By how much the master's loop was late, once a second."
     )

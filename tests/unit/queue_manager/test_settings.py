@@ -32,6 +32,8 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
         "queue_tls": "auto", "queue_tls_set": False, "queue_max_bytes": 1_048_576,
         "queue_names": {}, "queue_stock_ack": "put", "queue_uploads": "auto", "queue_log": "text",
         "job": None, "job_args": "", "jobs_folder": Path("jobs"), "master_data": Path("data"),
+        "master_store": None, "master_store_file": None, "master_name": socket.gethostname(),
+        "master_address": "",
         "worker_jobs": "master", "worker_name": "", "worker_drain_s": 8.0,
         "worker_tags": frozenset(), "queue_keep_days": 30.0,
         "master_http_port": 8080, "master_http_port_set": False, "http_bind": "127.0.0.1",

@@ -6,7 +6,6 @@ Owns the writer's connection from take-over to release. Knows nothing of what is
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 import threading
 import time
@@ -17,12 +16,10 @@ import psycopg
 
 from queue_manager.errors import OwnershipLostError, StoreError
 
-from ..link.connection import Connection, close, cut, one_line
+from ..link.connection import Connection, close, cut
 from .lease import LEASE_S
 from .me import PATIENCE_S, SQL, Me
 from .roster import beat, one
-
-log = logging.getLogger("quartermaster.master")
 
 
 class Fence(NamedTuple):
@@ -53,6 +50,14 @@ class Claim:
         self._over = threading.Event()
         self._writing_since = time.monotonic()
         self._is_writing = True
+
+    @property
+    def connection(self) -> Connection:
+        """The writer's. Raises OwnershipLostError when there is none any more."""
+        writer = self.writer
+        if writer is None:
+            raise OwnershipLostError(self.lost or "this master has released the queue")
+        return writer
 
     @property
     def fence(self) -> Fence:
@@ -93,7 +98,7 @@ class Claim:
     def reclaim(self) -> Connection:
         """A new writer's connection that holds the lock, after the old one was lost.
 
-        Waits for as long as the server is away. The log says so once, and when it is back.
+        Waits for as long as the server is away. The engine says so in the log.
 
         Raises:
             OwnershipLostError: another master has taken over, or this one has given up.
@@ -101,38 +106,28 @@ class Claim:
         close(self.writer)
         self.writer = None
         self._writing_since, self._is_writing = time.monotonic(), False
-        told = ""
         for pause_s in _pauses():
             self.check()
             try:
                 found = self._retaken()
-            except (StoreError, psycopg.Error) as error:
-                if isinstance(error, OwnershipLostError):
-                    raise
-                if not told:
-                    told = one_line(error)
-                    log.warning("%s; nothing is acknowledged until it is back", told)
-            else:
-                if found is not None:
-                    return self._is_back(found)
+            except OwnershipLostError:
+                raise
+            except (StoreError, psycopg.Error):
+                found = None
+            if found is not None:
+                return self._is_back(found)
             if self._over.wait(pause_s):
                 self.check()
                 raise OwnershipLostError("this master has released the queue")
         raise AssertionError  # the pauses have no end
 
     def _is_back(self, writer: Connection) -> Connection:
-        away_s = time.monotonic() - self._writing_since
         with self._mutex:
             self.writer = writer
         if self.lost:
             close(writer)
             self.check()
         self._writing_since, self._is_writing = time.monotonic(), True
-        log.info(
-            "the connection to the database is back after %.1f s, still epoch %d",
-            away_s,
-            self.epoch,
-        )
         return writer
 
     def _retaken(self) -> Connection | None:

@@ -60,10 +60,15 @@ ORDER BY m.epoch IS NULL, m.epoch DESC, m.name, m.instance
 LIMIT 100
 
 -- name: forget
--- Rows of masters that are gone: those that came again under the same name, and old ones.
+-- Rows of masters that are gone: what this one was before, under the same name, and old ones.
 DELETE FROM masters m
-WHERE m.instance <> %(instance)s AND m.seen_at < clock_timestamp() - interval '5 s'
-    AND (m.name = %(name)s OR m.seen_at < clock_timestamp() - interval '1 day')
+WHERE m.instance <> %(instance)s AND (
+    m.seen_at < clock_timestamp() - interval '1 day'
+    OR m.name = %(name)s AND NOT EXISTS (
+        SELECT FROM pg_stat_activity s
+        WHERE s.application_name = m.session AND s.pid <> pg_backend_pid()
+    )
+)
 
 -- name: look
 -- One row: the epoch; the beats of its master, and whether its watch has a session; who has the lock.

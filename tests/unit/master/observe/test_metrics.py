@@ -19,6 +19,7 @@ from master.reads import StoreSize
 from master.tally.histogram import WORK_BOUNDS_S, Histogram
 from master.tally.tally import Tally
 from queue_manager.errors import StoreError
+from queue_manager.wire.masters import MasterStatus
 from queue_manager.wire.messages import Hello, Metrics, decode_reply, encode
 from queue_manager.wire.metrics import JobMetrics, MasterMetrics, UsageMetrics
 from queue_manager.wire.records import GroupLimit, RunOptions
@@ -66,6 +67,9 @@ class Sources:
 
     def runner_deaths(self) -> int:
         return 3
+
+    def masters(self) -> list[MasterStatus]:
+        return [MasterStatus("a", "", True, 1.0, 0.1), MasterStatus("b", "", False, 1.0, 9.0)]
 
     def schedules_skipped(self) -> int:
         return 4
@@ -366,6 +370,7 @@ def test_the_master_tells_of_itself(desk: Desk) -> None:
     assert now.starts == desk.broker.epoch
     assert now.started_at == pytest.approx(desk.wall - 5.0, abs=5.0)
     assert (now.runner_deaths, now.schedules_skipped, now.is_writable) == (3, 4, True)
+    assert now.masters == {"active": 1, "away": 1}
     assert (sum(now.store.commit.counts), now.store.commit.sum_s) == (1, 0.002)
     assert now.loop.sum_s == 0.3
     sources.turn.trouble = "the disk is full"

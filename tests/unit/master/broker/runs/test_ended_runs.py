@@ -81,6 +81,7 @@ class Master:
             job_trouble=lambda job: "",
             schedule_troubles=list,
             copies=list,
+            masters=list,
         )
         self.status = StatusBuilder(self.turn, sources)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from master.cli.text.status_text import duration, status_lines
+from master.cli.text.status_text import duration, master_lines, status_json, status_lines
+from queue_manager.wire.masters import MasterStatus
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 from queue_manager.wire.usage import LargestSlot, Usage
@@ -203,3 +206,28 @@ def test_what_is_left_out_is_counted() -> None:
     runs, sessions = RunList(1, [run(1, [])], 0, False, 65_000), SessionList(1, [], 0, True)
     line = list(status_lines(status, runs, sessions))[-1]
     assert line == "       ... and 65,000 more: qm status --all"
+
+
+def test_masters_that_share_a_store_are_told_as_the_documents_show() -> None:
+    since = datetime(2026, 11, 28, 20, 36, 5, tzinfo=UTC).timestamp()
+    masters = [
+        MasterStatus("master", "master:5000", True, since, 1.2),
+        MasterStatus("master2", "master2:5000", False, since + 4, 0.9),
+        MasterStatus("m\x1b3", "", False, since, 500.0),
+    ]
+    lines = list(master_lines(masters))
+    text = DOCUMENTED.read_text("utf-8")
+    assert all(line in text.splitlines() for line in lines[:2]), lines
+    assert lines[2].startswith("  away     m")
+    assert "\x1b" not in lines[2]
+
+
+def test_the_status_as_json_has_the_role_of_each_master() -> None:
+    master = MasterStatus("a", "a:5000", False, 1.0, 0.5, "0.1.0")
+    status = Status(1, "0.1.0", "a:5000", 3.0, 0, [], 1, 0, 1, [], [master])
+    told = json.loads(status_json(status, RunList(1, [], 0, True), SessionList(1, [], 0, True)))
+    assert told["masters"] == [
+        {"role": "standby", "name": "a", "address": "a:5000", "active": False}
+        | {"since": 1.0, "lag_s": 0.5, "version": "0.1.0"}
+    ]
+    assert (told["runs"], told["sessions"], told["version"]) == ([], [], "0.1.0")

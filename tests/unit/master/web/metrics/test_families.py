@@ -48,6 +48,7 @@ NOW = MasterMetrics(
     refused=4,
     runner_deaths=5,
     schedules_skipped=6,
+    masters={"active": 1, "standby": 2},
     without_worker=11,
     usage=UsageMetrics(5_000, 1.75, 0.5),
     copies={"/other/disk": 0.5},
