@@ -199,7 +199,7 @@ PEERS: list[Peer] = [
         "Procrastinate",
         "procrastinate",
         "procrastinate",
-        "python procrastinate -a {module}.app worker -c 1",
+        "python procrastinate -a {module}.app worker -c {{at_once}}",
         setup="python procrastinate -a {module}.app schema --apply",
     ),
     _postgres(
@@ -216,6 +216,13 @@ PEERS: list[Peer] = [
         "awa-pg",
         "python {module}",
         setup="python {module} setup",
+    ),
+    _postgres(
+        "PgQueuer",
+        "pgqueuer",
+        "pgqueuer",
+        "python {module}",
+        setup="python pgqueuer --pg-dsn {{url}} install",
     ),
     Peer(
         "xargs -P2, a shell a task",

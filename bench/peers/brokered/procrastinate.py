@@ -1,7 +1,8 @@
-"""Procrastinate: two workers at its default of one job at a time, woken by NOTIFY.
+"""Procrastinate: two workers at ten jobs at a time each, woken by NOTIFY; one in the faults.
 
-`defer` one by one, `batch_defer` in bulk. It keeps no results: see `results`. Done jobs stay in the
-table, as by default.
+Its default is one at a time; its documentation advises more for coroutines. A job does its work in
+place, so a worker does one at a time. `defer` one by one, `batch_defer` in bulk. It keeps no
+results: see `results`. Done jobs stay in the table, as by default.
 """
 
 from __future__ import annotations
