@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from .addresses import Address, parse
 from .errors import SettingsError
 from .health import default_path
 from .job.tags import CHARACTERS, split_tags
@@ -30,6 +31,7 @@ _Seconds = Annotated[float, Meta(ge=0, le=86_400 * 365)]
 _Days = Annotated[float, Meta(ge=0, le=365_000)]
 
 _EXPECTED = {
+    "queue_host": "HOST or HOST:PORT, with commas between several, such as a,b:5001,[::1]:5000",
     "queue_port": "a port, 0 to 65535",
     "queue_allow_weak_authkey": "1 or 0",
     "queue_tls": "auto, required or off",
@@ -119,6 +121,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_plain: bool = False
     http_hosts: frozenset[str] = frozenset()
     http_files: Path = Path("/shared")
+
+    @property
+    def masters(self) -> tuple[Address, ...]:
+        """Where the active master may be: QUEUE_HOST, with QUEUE_PORT where it has no port."""
+        return parse(self.queue_host, self.queue_port)
 
 
 _GIVEN = {"queue_host_set", "queue_port_set", "queue_publish_known", "queue_tls_set"} | {
@@ -252,6 +259,8 @@ def _value(name: str, text: str, kind: Any) -> Any:
     if kind is str or kind == str | None:  # without msgspec, which reads "null" as None
         if name != "queue_authkey" and not is_text(text):
             raise SettingsError(f"{name.upper()}={text!r}: expected a text in UTF-8")
+        if name == "queue_host" and not _are_addresses(text):
+            raise _wrong(name, text)
         return text
     split = _SPLIT.get(name)
     if split is not None:
@@ -267,6 +276,13 @@ def _value(name: str, text: str, kind: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise _wrong(name, text)
     return value
+
+
+def _are_addresses(text: str) -> bool:
+    try:
+        return bool(parse(text, 1))
+    except ValueError:
+        return False
 
 
 def _wrong(name: str, text: str) -> SettingsError:

@@ -125,7 +125,8 @@ def _authkey(settings: Settings) -> bytes:
     Nobody may ever make the key in the data folder: that of a master elsewhere is never there.
     """
     named = settings.queue_authkey_file
-    wait_s = KEY_WAIT_S if is_loopback(settings.queue_host) else 0.0
+    here = all(is_loopback(host) for host, _ in settings.masters)
+    wait_s = KEY_WAIT_S if here else 0.0
     deadline = time.monotonic() + (math.inf if named else wait_s)
     said = False
     while True:

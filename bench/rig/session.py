@@ -23,6 +23,7 @@ from queue_manager.wire.messages import (
     RunStarted,
     StartRun,
 )
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.records import Done, Lease, Outcome, Released, RunStatus
 from worker.supervisor.outbox import Outbox
 
@@ -38,7 +39,7 @@ _MANY_LEASES = 1_000
 async def client(port: int, role: Literal["client", "runner"] = "client") -> AsyncIterator[Link]:
     """Connect a session. role: the master takes tasks of a `runner` for any run."""
     hello = Hello(role, socket.gethostname(), os.getpid())
-    link = Link(("127.0.0.1", port), AUTHKEY, lambda: hello, mode=processes.tls_mode)
+    link = Link(Masters([("127.0.0.1", port)]), AUTHKEY, lambda: hello, mode=processes.tls_mode)
     running = asyncio.create_task(link.run())
     try:
         await asyncio.wait_for(link.wait_up(), CONNECT_S)
@@ -107,7 +108,7 @@ class _WorkerSession:
         hello = Hello("worker", socket.gethostname(), os.getpid(), 1, worker=worker)
         self._came: asyncio.Queue[Leases] = asyncio.Queue()
         self.link = Link(
-            ("127.0.0.1", port),
+            Masters([("127.0.0.1", port)]),
             AUTHKEY,
             lambda: hello,
             on_message=self._received,

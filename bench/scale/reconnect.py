@@ -21,6 +21,7 @@ from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
 from queue_manager.client.connection.link import Link
 from queue_manager.wire.messages import AskRun, AskSessions, Hello, RunShown, SessionList, Welcome
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
 
 from ..brief import sized
@@ -132,7 +133,7 @@ async def _come_back(port: int, held: list[HeldLease]) -> tuple[float, float]:
     def up(welcome: Welcome) -> None:
         welcomed.set_result((time.perf_counter(), welcome))
 
-    link = Link(("127.0.0.1", port), AUTHKEY, hello, on_up=up, mode=processes.tls_mode)
+    link = Link(Masters([("127.0.0.1", port)]), AUTHKEY, hello, on_up=up, mode=processes.tls_mode)
     async with client(port) as other, asyncio.timeout(CONNECT_S):
         running = asyncio.create_task(link.run())
         waits = []

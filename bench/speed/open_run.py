@@ -11,6 +11,7 @@ from typing import Self
 
 from queue_manager.client.connection.link import Link
 from queue_manager.wire.messages import Accepted, Hello, Page, Reply
+from queue_manager.wire.reach.masters import Masters
 
 from ..rig import processes, run
 
@@ -27,7 +28,7 @@ class OpenRun:
         self._loop = asyncio.new_event_loop()
         hello = Hello("runner", socket.gethostname(), os.getpid())
         self._link = Link(
-            ("127.0.0.1", port),
+            Masters([("127.0.0.1", port)]),
             processes.AUTHKEY,
             lambda: hello,
             on_message=self._received,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -30,6 +29,7 @@ from queue_manager.wire.messages import (
     RunList,
     ScheduleList,
 )
+from queue_manager.wire.reach.masters import Masters
 
 ASK_S = 1.0
 """How long all of it may take."""
@@ -107,7 +107,7 @@ def _asked(settings: Settings, ask: Callable[[Session], Awaitable[T]]) -> T | No
             return await ask(client)
 
     try:
-        socket.create_connection((settings.queue_host, settings.queue_port), _KNOCK_S).close()
-        return asyncio.run(answer())
+        there = Masters(settings.masters).look(limit_s=_KNOCK_S)
+        return None if there is None else asyncio.run(answer())
     except (QueueError, OSError):  # TimeoutError is an OSError
         return None

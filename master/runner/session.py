@@ -15,6 +15,7 @@ from queue_manager import __version__
 from queue_manager.client.connection.link import Link
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import LEVEL, Hello, Request
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.tls import client_mode
 
 from .crash import LOST_MASTER
@@ -30,9 +31,9 @@ class RunnerSession:
     def __init__(self, settings: Settings, authkey: bytes) -> None:
         self._loop = asyncio.new_event_loop()
         hello = Hello("runner", socket.gethostname(), os.getpid(), version=__version__, level=LEVEL)
-        address = (settings.queue_host, settings.queue_port)
+        masters = Masters(settings.masters)
         mode = client_mode(settings)
-        self._link = Link(address, authkey, lambda: hello, on_down=_lost, mode=mode)
+        self._link = Link(masters, authkey, lambda: hello, on_down=_lost, mode=mode)
         threading.Thread(target=self._run, daemon=True).start()
         self._submit(self._link.wait_up()).result()
 

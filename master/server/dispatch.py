@@ -14,6 +14,8 @@ from queue_manager.wire.messages import (
     Beat,
     Exchange,
     Hello,
+    Ping,
+    Pong,
     Request,
     Welcome,
     decode_request,
@@ -103,6 +105,8 @@ class ExchangeFace:
             self._hello(peer, message)
         elif peer.session is None:
             raise ProtocolError("the first message of a session must be a hello")
+        elif isinstance(message, Ping):
+            peer.send_frame(encode(Pong(message.seq)))
         elif isinstance(message, Exchange | Beat):
             if not isinstance(peer.session, WorkerSession):
                 raise ProtocolError("only a worker takes and reports")

@@ -20,6 +20,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ..addresses import shown
 from ..errors import (
     ConnectionLostError,
     ProtocolError,
@@ -95,7 +96,7 @@ class AsyncClient:
         if welcome.level < NEEDED_LEVEL:
             await self._stack.aclose()
             raise ProtocolError(
-                f"the master at {settings.queue_host}:{settings.queue_port} is older than this"
+                f"the master at {shown(settings.masters)} is older than this"
                 f" program (it speaks level {welcome.level} of the protocol, this program needs"
                 f" {NEEDED_LEVEL}): update the master"
             )

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from ..addresses import Address
 from ..authkey import find_authkey
 from ..client.answer import Answer
 from ..client.connection.session import Session, connecting
@@ -21,7 +22,6 @@ from ..client.loop_thread import loop_thread
 from ..errors import QueueError
 from ..settings import Settings
 from ..wire.messages import Request
-from ..wire.opening import Address
 from ..wire.tls import Mode, client_mode
 
 R = TypeVar("R")
@@ -120,7 +120,7 @@ def _say_nothing(trouble: str) -> None:
     """Each request says it for itself."""
 
 
-_open: dict[tuple[Address, bytes, Mode, float], Connection] = {}
+_open: dict[tuple[tuple[Address, ...], bytes, Mode, float], Connection] = {}
 _left: list[Connection] = []
 """Those of the processes that this one was forked from. Deleting them would touch their loop."""
 
@@ -134,8 +134,8 @@ def connection_to(settings: Settings, timeout_s: float) -> Connection:
 
     Raises SettingsError when there is no key.
     """
-    address, authkey = (settings.queue_host, settings.queue_port), find_authkey(settings)
-    which = (address, authkey, client_mode(settings), timeout_s)
+    authkey = find_authkey(settings)
+    which = (settings.masters, authkey, client_mode(settings), timeout_s)
     with _lock:
         found = _open.get(which)
         if found is None or found.closed:

@@ -11,7 +11,7 @@ from multiprocessing.managers import BaseManager
 from typing import Any
 
 from .. import names
-from ..wire.opening import Address
+from ..addresses import Address
 from ..wire.records import FRAME_BYTES
 from ..wire.tls import Mode
 from .served import Served

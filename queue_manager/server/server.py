@@ -13,8 +13,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..addresses import Address
 from ..wire import handshake, tls
-from ..wire.opening import Address
 from ..wire.records import FRAME_BYTES
 from ..wire.transport import Listener
 from .arriving.reception import Reception, Security

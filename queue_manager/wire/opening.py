@@ -1,9 +1,10 @@
-"""The client's end of a connection, up to the first request: connect, greet, prove the key.
+"""The client's end of a connection, from the server's first frame to the first request.
 
 The functions block, so an event loop calls them in a thread. The server speaks first. The client
 never answers the server's challenge. It sends a ClientHello, or the frame that begins our own
-proof. This module does not load `multiprocessing`, which would delay the start of a worker or a
-runner by some milliseconds.
+proof. How a client gets there, of all places where the master may be, is in `reach`. This module
+does not load `multiprocessing`, which would delay the start of a worker or a runner by some
+milliseconds.
 """
 
 from __future__ import annotations
@@ -14,58 +15,38 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConnectionLostError, ProtocolError, TlsError, WrongKeyError
 from . import handshake, tls
-from .framing import CLIENT_UNACKNOWLEDGED_S, tune
 
 if TYPE_CHECKING:
     import ssl
 
 HANDSHAKE_S = 5.0
-CONNECT_S = 5.0
-
-Address = tuple[str, int]
 
 
-def open_socket(
-    address: Address, authkey: bytes, mode: tls.Mode = "auto"
-) -> tuple[socket.socket, ssl.SSLContext | None]:
-    """Connect to a master, up to the first request or the TLS handshake.
+def agree(
+    sock: socket.socket, frame: bytes, authkey: bytes, mode: tls.Mode, where: str
+) -> ssl.SSLContext | None:
+    """Prove the key in clear on a connection, or say how to encrypt it. It blocks.
 
-    The connecting and the stretching of the key block.
+    frame: the body of the server's first frame. where: the server, for people.
 
     Returns:
-        The socket, and the context to wrap it with. If the context is None, the key is proved and
-        the socket is ready for the first request.
+        The context to wrap the socket with. If it is None, the key is proved and the socket is
+        ready for the first request.
 
     Raises:
         WrongKeyError: the other side refuses the key, or does not have it.
         TlsError: one side demands encryption, and the other can't or won't.
         ProtocolError: the other side is no master of ours.
-        OSError: the other side can't be reached, or is silent for `HANDSHAKE_S` seconds.
+        OSError: the other side is gone, or is silent for `HANDSHAKE_S` seconds.
     """
-    sock = socket.create_connection(address, timeout=CONNECT_S)
-    try:
-        sock.settimeout(HANDSHAKE_S)
-        tune(sock, CLIENT_UNACKNOWLEDGED_S)
-        context = _first_frames(sock, authkey, mode, f"{address[0]}:{address[1]}")
-        if context is None:
-            sock.settimeout(None)
-    except BaseException:
-        sock.close()
-        raise
-    return sock, context
-
-
-def _first_frames(
-    sock: socket.socket, authkey: bytes, mode: tls.Mode, where: str
-) -> ssl.SSLContext | None:
-    """Read the greeting. Then prove the key in clear, or return the context to encrypt with."""
-    frame = _receive(sock, where)
+    sock.settimeout(HANDSHAKE_S)
     greeting = handshake.read_greeting(frame)
     if not tls.encrypts(mode, sock.getpeername()[0], greeting.encrypts):
         if not greeting.clear:
             what = "unset QUEUE_TLS here" if tls.has_psk() else tls.lacking()
             raise TlsError(f"{where} takes encrypted connections only (QUEUE_TLS=required): {what}")
         _prove(sock, handshake.stretched(authkey, greeting.salt).proof, frame, where)
+        sock.settimeout(None)
         return None
     if not tls.has_psk():
         raise TlsError(tls.lacking())

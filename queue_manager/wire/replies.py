@@ -29,9 +29,12 @@ from .records import (
 from .schedules import ScheduleStatus
 from .task_lists import TaskList as TaskList
 
-LEVEL = 3
+LEVEL = 4
 """Which level of the protocol this release speaks: what a program may ask of a master, and a master
 of a worker. It grows when somebody may ask for more."""
+
+PING_LEVEL = 4
+"""The least level of a master that answers a `Ping`."""
 
 NEEDED_LEVEL = 2
 """The least level of a master that `connect` takes."""
@@ -274,8 +277,15 @@ class Metrics(Message, frozen=True, array_like=True, tag="metrics"):
     metrics: MasterMetrics
 
 
+class Pong(Message, frozen=True, array_like=True, tag="pong"):
+    """The master is there."""
+
+    seq: int
+
+
 Reply = (
     Welcome
+    | Pong
     | Leases
     | Revoked
     | Code

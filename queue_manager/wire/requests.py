@@ -387,8 +387,15 @@ class AskCode(Message, frozen=True, array_like=True, tag="code?"):
     version: Name
 
 
+class Ping(Message, frozen=True, array_like=True, tag="ping"):
+    """Ask whether the master is there. Answer: `Pong`, at once. See `PING_LEVEL`."""
+
+    seq: int
+
+
 Request = (
     Hello
+    | Ping
     | Exchange
     | Beat
     | StartRun

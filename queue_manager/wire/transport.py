@@ -15,11 +15,12 @@ import ssl
 from multiprocessing import connection, managers
 from typing import Any
 
+from ..addresses import Address
 from ..errors import WrongKeyError
 from ..names import SERIALIZERS
 from . import tls
 from .framing import tune
-from .opening import Address, open_socket
+from .reach.masters import Masters
 from .records import FRAME_BYTES
 from .stock import pickles
 
@@ -127,17 +128,20 @@ def connect(
     *,
     mode: tls.Mode = "auto",
 ) -> Connection:
-    """Connect to a manager. Raises as `open_socket` does."""
+    """Connect to a manager. Of a host with several addresses it takes the active master.
+
+    Raises as `Masters.open` does.
+    """
     if authkey is None:
         raise WrongKeyError("an authkey is needed")
-    sock, context = open_socket(address, authkey, mode)
-    if context is None:
-        return Connection(sock.detach())
+    opened = Masters([address]).open(authkey, mode)
+    if opened.context is None:
+        return Connection(opened.sock.detach())
     try:
-        secure = context.wrap_socket(sock)
+        secure = opened.context.wrap_socket(opened.sock)
     except OSError as error:
-        sock.close()
-        raise tls.meaning(error, f"{address[0]}:{address[1]}") from error
+        opened.close()
+        raise tls.meaning(error, opened.place.label) from error
     secure.settimeout(None)
     return SecureConnection(secure)
 

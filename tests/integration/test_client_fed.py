@@ -29,6 +29,7 @@ from queue_manager.wire.messages import (
     TasksEnded,
     TaskShown,
 )
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.records import NewBlock
 from tests.integration.processes import KEY, PATIENCE_S, Master, eventually
 from tests.integration.shared import SharedMaster
@@ -101,7 +102,7 @@ class Program:
 async def program(master: Master) -> AsyncIterator[Program]:
     """A program with a session of its own, until its end in good order or by an error."""
     hello = Hello("client", "tests", os.getpid())
-    link = Link(("127.0.0.1", master.port), KEY.encode(), lambda: hello, mode="off")
+    link = Link(Masters([("127.0.0.1", master.port)]), KEY.encode(), lambda: hello, mode="off")
     running = asyncio.create_task(link.run())
     try:
         yield Program(link)

@@ -11,7 +11,7 @@ import pytest
 
 from queue_manager.names import EXCHANGE
 from queue_manager.wire.messages import AskResults, Collect, Exchange, Hello, encode
-from queue_manager.wire.opening import open_socket
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.stock import pickles
 from tests.chaos.ground.processes import children, limit_files
 from tests.integration.clocks import WallClock
@@ -166,7 +166,7 @@ def test_who_asks_for_much_and_reads_late_costs_no_more_than_a_small_buffer(
     Of pages to collect a session may wait for sixteen; the master refuses the next.
     """
     memory = master.process.most_memory_bytes
-    with open_socket(("127.0.0.1", master.port), KEY.encode())[0] as sock:
+    with Masters([("127.0.0.1", master.port)]).open(KEY.encode()).sock as sock:
         sock.settimeout(PATIENCE_S)
         hello = encode(Hello("client", "slow", 1))
         first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
@@ -196,7 +196,7 @@ def test_a_worker_that_asks_for_thousands_of_large_tasks_and_reads_none_costs_a_
     run = master.submit("large")
     eventually(lambda: int(master.run_line(run)["tasks"]) >= 60)
     memory = master.process.most_memory_bytes
-    with open_socket(("127.0.0.1", master.port), KEY.encode())[0] as sock:
+    with Masters([("127.0.0.1", master.port)]).open(KEY.encode()).sock as sock:
         sock.settimeout(PATIENCE_S)
         first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
         hello = encode(Hello("worker", "host", 1, 4_096))

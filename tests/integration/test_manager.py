@@ -51,7 +51,7 @@ def test_a_wrong_key_is_one_clear_error(master: Master) -> None:
 
 
 def test_a_server_that_hangs_up_or_sends_a_class_does_no_harm() -> None:
-    from queue_manager.wire.opening import open_socket
+    from queue_manager.wire.reach.masters import Masters
     from queue_manager.wire.transport import Connection
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -61,7 +61,7 @@ def test_a_server_that_hangs_up_or_sends_a_class_does_no_harm() -> None:
 
         threading.Thread(target=hang_up, daemon=True).start()
         with pytest.raises(ConnectionLostError, match="closed the connection"):
-            open_socket(("127.0.0.1", server.getsockname()[1]), b"a key of some length")
+            Masters([("127.0.0.1", server.getsockname()[1])]).open(b"a key of some length")
 
     import multiprocessing.connection
     import pickle

@@ -24,7 +24,7 @@ from queue_manager.errors import ConnectionLostError, TlsError, WrongKeyError
 from queue_manager.wire import handshake, tls
 from queue_manager.wire.framing import frame
 from queue_manager.wire.messages import AskStatus, Hello, Status
-from queue_manager.wire.opening import open_socket
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.transport import SecureConnection
 from tests.chaos.ground.processes import wait_for
 from tests.integration.processes import KEY, Master, Place
@@ -250,7 +250,9 @@ def test_a_master_that_takes_plain_clients_only_says_so(
 async def _status_over(port: int) -> Exception | None:
     """Ask through a link that encrypts; the first trouble that it met, if any."""
     hello = Hello("client", "test", 1)
-    link = Link(("127.0.0.1", port), KEY.encode(), lambda: hello, mode="required", quiet=True)
+    link = Link(
+        Masters([("127.0.0.1", port)]), KEY.encode(), lambda: hello, mode="required", quiet=True
+    )
     running = asyncio.create_task(link.run())
     try:
         async with asyncio.timeout(60.0):
@@ -344,9 +346,9 @@ def test_a_client_never_falls_back_to_plain(master: Master) -> None:
 
 def test_silence_in_a_tls_handshake_ends_in_time(encrypted: Master) -> None:
     """A connection that began as TLS and says no more holds nothing for long."""
-    sock, context = open_socket(("127.0.0.1", encrypted.port), KEY.encode(), "required")
-    assert context is not None
-    with sock:
+    opened = Masters([("127.0.0.1", encrypted.port)]).open(KEY.encode(), "required")
+    assert opened.context is not None
+    with opened.sock as sock:
         sock.sendall(b"\x16\x03\x01")
         sock.settimeout(12.0)
         with contextlib.suppress(ConnectionResetError):  # what has not been read resets

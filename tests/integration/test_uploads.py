@@ -32,6 +32,7 @@ from queue_manager.wire.messages import (
     SubmitTasks,
     TasksEnded,
 )
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.records import NewBlock, RunOptions
 from tests.integration.processes import KEY, PATIENCE_S, Master, eventually
 
@@ -90,7 +91,7 @@ class Client:
 @contextlib.asynccontextmanager
 async def connected(master: Master, host: str = "127.0.0.1") -> AsyncIterator[Client]:
     hello = Hello("client", "tests", os.getpid())
-    link = Link((host, master.port), KEY.encode(), lambda: hello, mode="off", quiet=True)
+    link = Link(Masters([(host, master.port)]), KEY.encode(), lambda: hello, mode="off", quiet=True)
     running = asyncio.create_task(link.run())
     try:
         async with asyncio.timeout(2 * PATIENCE_S):

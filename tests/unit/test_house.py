@@ -20,8 +20,8 @@ ALLOWED = {
     "worker": {"worker", "queue_manager"},
     "jobs": {"jobs", "queue_manager"},
 }
-TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
-    f"queue_manager.{name}" for name in ("masking", "settings", "terminal", "trace")
+TOP = {f"queue_manager.{name}" for name in ("addresses", "authkey", "codec", "errors", "names")} | {
+    f"queue_manager.{name}" for name in ("masking", "ranges", "settings", "terminal", "trace")
 }
 RECORDS = {
     f"master.{name}"

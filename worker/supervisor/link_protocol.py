@@ -6,16 +6,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 from queue_manager.wire.messages import Hello, Reply, Request, Welcome
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.tls import Mode
 
 
 class AnyLink(Protocol):
-    """A session that reconnects. up: whether it is connected now. roomy: whether the master
-    reads what is sent.
+    """A session that reconnects. up: whether it is connected now. where: where its master
+    is, for people. roomy: whether the master reads what is sent.
     """
 
     @property
     def up(self) -> bool: ...
+    @property
+    def where(self) -> str: ...
     @property
     def roomy(self) -> bool: ...
     @property
@@ -30,7 +33,7 @@ class LinkMaker(Protocol):
 
     def __call__(
         self,
-        address: tuple[str, int],
+        masters: Masters,
         authkey: bytes,
         hello: Callable[[], Hello],
         *,

@@ -29,6 +29,7 @@ from queue_manager.wire.messages import (
     Revoked,
     Welcome,
 )
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.tls import client_mode
 
 from ..jobs.job_environments import JobEnvironments
@@ -91,7 +92,7 @@ class Supervisor:
     def _make_link(self, authkey: bytes, make_link: LinkMaker) -> AnyLink:
         settings = self._settings
         return make_link(
-            (settings.queue_host, settings.queue_port),
+            Masters(settings.masters),
             authkey,
             self._hello,
             on_message=self._received,
@@ -186,10 +187,10 @@ class Supervisor:
 
     def _up(self, welcome: Welcome) -> None:
         self._store = welcome.store
-        host, port = self._settings.queue_host, self._settings.queue_port
         slots = self._settings.worker_slots
         plural = "" if slots == 1 else "s"
-        log.info("worker %s: connected to %s:%d, %d slot%s", self._name, host, port, slots, plural)
+        where = self.link.where
+        log.info("worker %s: connected to %s, %d slot%s", self._name, where, slots, plural)
         self._flow.begin_session()
         if self._code is not None:
             self._code.begin_session()

@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -29,7 +27,10 @@ from ...names import EXCHANGE
 from ...wire import tls
 from ...wire.messages import (
     NOT_OURS,
+    PING_LEVEL,
     Hello,
+    Ping,
+    Pong,
     Refused,
     Reply,
     Request,
@@ -37,26 +38,19 @@ from ...wire.messages import (
     check_request,
     encode,
 )
-from ...wire.opening import HANDSHAKE_S, Address, open_socket
+from ...wire.opening import HANDSHAKE_S
+from ...wire.reach.masters import Masters, Opened
 from ...wire.records import FRAME_BYTES
 from ...wire.stock import pickles
-from .aside import aside
-from .stream import Stream
+from .pauses import Pauses
+from .silence import lost
+from .stream import Stream, open_stream
+from .suspicion import FaultyRequestError
 
 log = logging.getLogger("quartermaster.link")
 
-FIRST_PAUSE_S = 0.05
-LASTED_S = 5.0
-"""After a session of at least this length the pauses begin with the first one again. A shorter
-session may end because of something that this client sends each time."""
 _FLUSH_S = 5.0
 """How long `close` waits for a master that does not read what was sent."""
-LONGEST_PAUSE_S = 4.0
-"""It is below the 5 s for which a restarted master waits for the workers that it knew."""
-REFUSED_PAUSE_S = 0.5
-"""The longest pause while the host is there and nobody listens on the port: the master restarts.
-Such a try costs the host one packet, and the master nothing."""
-
 R = TypeVar("R")
 
 
@@ -64,17 +58,15 @@ def _ignore(_: Any) -> None:
     pass
 
 
-class FaultyRequestError(ConnectionLostError):
-    """The master has ended the session because of a request, and would do so each time."""
-
-
 class Link:
     """One session with the master that reconnects with back-off and jitter (4 s at most).
 
     While the master's host refuses the connection, the pauses are 0.5 s at most.
 
+    With several masters it goes to the active one, and to the next one when that falls silent.
+
     Args:
-        address: host and port of the master.
+        masters: where the master may be.
         authkey: the key that both sides have.
         hello: makes the first message of each session.
         on_message: is called with every message that answers no `request`.
@@ -89,7 +81,7 @@ class Link:
 
     def __init__(
         self,
-        address: Address,
+        masters: Masters,
         authkey: bytes,
         hello: Callable[[], Hello],
         *,
@@ -100,7 +92,7 @@ class Link:
         mode: tls.Mode = "auto",
         quiet: bool = False,
     ) -> None:
-        self.address = address
+        self.masters = masters
         self._mode: tls.Mode = mode
         self._encrypted = False
         self._authkey = authkey
@@ -117,10 +109,16 @@ class Link:
         self._up = asyncio.Event()
         self._seq = 0
         self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._level = 0
         self._complaint = ""
         self._quiet = quiet
         self.failure: Exception | None = None
         self.end = "the client was closed"
+
+    @property
+    def where(self) -> str:
+        """The place of the present master, or all places where one may be."""
+        return str(self.masters) if self._stream is None else self._stream.place.label
 
     @property
     def encrypted(self) -> bool:
@@ -162,16 +160,14 @@ class Link:
             raise
 
     async def _sessions(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pauses = Pauses()
         while not self._closed.is_set():
             since = time.monotonic()
-            if await self._one_session() and time.monotonic() - since >= LASTED_S:
-                pause_s = FIRST_PAUSE_S
+            was_up = await self._one_session()
+            lasted_s = time.monotonic() - since if was_up else 0.0
+            pause_s = pauses.next_s(lasted_s, [self.failure, *self.masters.failures.values()])
             with contextlib.suppress(TimeoutError):
-                wait_s = random.uniform(pause_s / 2, pause_s)
-                await asyncio.wait_for(self._closed.wait(), wait_s)
-            restarts = isinstance(self.failure, ConnectionRefusedError)
-            pause_s = min(pause_s * 2, REFUSED_PAUSE_S if restarts else LONGEST_PAUSE_S)
+                await asyncio.wait_for(self._closed.wait(), pause_s)
 
     def send(self, message: Request) -> None:
         """Send a message. Without a connection it is dropped (see `on_up`).
@@ -259,7 +255,7 @@ class Link:
         except (OSError, UnicodeError, QueueError) as error:
             self._complain(error)  # the resolver raises UnicodeError for a strange name
             return False
-        reason = await stream.lost
+        reason = await lost(stream, self.masters, self._ask_for_life)
         if stream.refusal:
             reason = stream.refusal
         was_up = self.up
@@ -269,6 +265,12 @@ class Link:
         if was_up and not self._closed.is_set():
             self._on_down(reason)
         return was_up
+
+    def _ask_for_life(self) -> bool:
+        """Returns whether the master owes an answer: to this, or to the hello."""
+        if self.up and self._level >= PING_LEVEL:
+            self.send(Ping(0))
+        return self._level >= PING_LEVEL or not self.up
 
     def _lose(self, reason: str, error: type[ConnectionLostError] = ConnectionLostError) -> None:
         """There is no session now. Whoever waits for an answer learns it."""
@@ -280,26 +282,18 @@ class Link:
         self._roomy.set()
 
     async def _open(self) -> Stream:
-        sock, context = await aside(
-            open_socket, self.address, self._authkey, self._mode, undo=lambda made: made[0].close()
-        )
-        try:
-            return await self._begin(sock, context)
-        except BaseException:
-            sock.close()
-            raise
-
-    async def _begin(self, sock: socket.socket, context: ssl.SSLContext | None) -> Stream:
-        stream = Stream(self._received, self._has_room)
-        self._encrypted = context is not None
-        self._sock = sock
-        await stream.begin(sock, context, self.address)
+        stream = await open_stream(self.masters, self._authkey, self._mode, self._make_stream)
         stream.send_frame(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
         stream.send_frame(encode(self._hello()))
         self._stream = stream
         # A master may accept a connection and then say nothing.
         asyncio.get_running_loop().call_later(HANDSHAKE_S, self._give_up, stream)
         return stream
+
+    def _make_stream(self, opened: Opened) -> Stream:
+        self._encrypted = opened.context is not None
+        self._sock = opened.sock
+        return Stream(self._received, self._has_room, opened.place)
 
     def _give_up(self, stream: Stream) -> None:
         if self._stream is stream and not self.up:
@@ -315,28 +309,32 @@ class Link:
     def _complain(self, error: Exception) -> None:
         """Log a trouble once, not again at each try."""
         self.failure = error
-        where = f"{self.address[0]}:{self.address[1]}"
         clear = isinstance(error, WrongKeyError | TlsError)
-        text = str(error) if clear else f"can't reach {where}: {error}"
-        if text != self._complaint:
-            self._complaint = text
-            if not self._quiet:
-                log.warning("%s; trying again", text)
+        text = str(error) if clear else f"can't reach {self.masters}: {error}"
+        if text != self._complaint and not self._quiet:
+            log.warning("%s; trying again", text)
+        self._complaint = text
 
     def _received(self, message: Reply) -> None:
         if isinstance(message, Welcome):
-            self._complaint = ""
-            self.failure = None
-            self._up.set()
-            self._on_up(message)
+            self._welcomed(message)
             return
         future = self._pending.get(message.seq)
         if future is not None and not future.done():
             future.set_result(message)
         elif isinstance(message, Refused) and not message.seq:
             self._refused(message.error)
-        else:
+        elif not isinstance(message, Pong):  # that it has come is all that it says
             self._on_message(message)
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        self._complaint = ""
+        self.failure = None
+        self._level = welcome.level
+        if self._stream is not None:
+            self.masters.reached(self._stream.place)
+        self._up.set()
+        self._on_up(welcome)
 
     def _refused(self, error: str) -> None:
         """Note the last message of the master before it closes the connection."""

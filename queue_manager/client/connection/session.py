@@ -36,6 +36,7 @@ from ...wire.messages import (
     WatchRun,
     Welcome,
 )
+from ...wire.reach.masters import Masters
 from ...wire.records import NOBODY_COLLECTS, RunStatus
 from ...wire.tls import client_mode
 from .holders import Holders
@@ -204,12 +205,12 @@ class Session:
     def late(self) -> UnreachableError:
         """What to raise when `timeout_s` seconds are over."""
         link = self._link
-        host, port = link.address
+        where = link.masters
         if link.up:
             late = f"has not answered within {self._timeout_s:g} s"
-            return UnreachableError(f"the master at {host}:{port} {late}")
-        why = f"{link.failure}" if link.failure is not None else "it does not answer"
-        return UnreachableError(f"no master at {host}:{port}{self._whence}: {why}")
+            return UnreachableError(f"the master at {where} {late}")
+        why = f"{link.failure or where.why() or 'it does not answer'}"
+        return UnreachableError(f"no master at {where}{self._whence}: {why}")
 
     async def come_back(self) -> None:
         """Wait until there is a session again.
@@ -305,14 +306,14 @@ async def connecting(
 
     there: wait for it. A generator around this one would be in its way when a loop ends both.
     """
-    address = (settings.queue_host, settings.queue_port)
+    masters = Masters(settings.masters)
     news = News()
 
     def welcomed(welcome: Welcome) -> None:
         known = session.welcome.store
         if known and welcome.store != known:  # the numbers of runs here are of other runs there
             link.leave(
-                f"the master at {address[0]}:{address[1]} has another store than before, without"
+                f"the master at {masters} has another store than before, without"
                 " the runs of this session: connect again"
             )
             return
@@ -324,7 +325,7 @@ async def connecting(
         news.heard(message)
 
     link = Link(
-        address,
+        masters,
         authkey,
         client_hello,
         on_message=heard,

@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 
 from ...errors import ConnectionLostError
-from .link import LASTED_S, FaultyRequestError
+from .pauses import LASTED_S
 
 _TRIES = 10
 """How often a request may end its session. If it does so each time, it is at fault."""
+
+
+class FaultyRequestError(ConnectionLostError):
+    """The master has ended the session because of a request, and would do so each time."""
 
 
 class Suspicion:

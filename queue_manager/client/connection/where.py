@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import msgspec
 
+from ...addresses import parse
 from ...authkey import find_authkey
 from ...errors import SettingsError
 from ...settings import Settings, load_settings
 
-_FORM = "it is HOST:PORT, such as 127.0.0.1:5000"
+_FORM = "it is HOST:PORT, such as 127.0.0.1:5000, with commas between several masters"
 
 
 def settings_for(address: str | None, authkey: str | bytes | None) -> tuple[Settings, bytes]:
     """The settings and the key of a connection.
 
-    address: HOST:PORT, HOST, or None for QUEUE_HOST and QUEUE_PORT.
+    address: HOST:PORT or HOST, several with commas between them, or None for QUEUE_HOST and
+        QUEUE_PORT.
 
     Raises:
         SettingsError: the address or the key is none, or there is no key.
     """
     settings = load_settings()
     if address is not None:
-        host, port = _split(address, settings.queue_port)
-        settings = msgspec.structs.replace(settings, queue_host=host, queue_port=port)
+        _check(address, settings.queue_port)
+        settings = msgspec.structs.replace(settings, queue_host=address)
     if authkey is None:
         return settings, find_authkey(settings)
     return settings, _key(authkey)
@@ -50,18 +52,10 @@ def _key(authkey: str | bytes) -> bytes:
         raise SettingsError("authkey= has characters that no text has: pass bytes") from None
 
 
-def _split(address: str, port: int) -> tuple[str, int]:
-    """The host and the port in an address. An IPv6 address with a port is in brackets."""
+def _check(address: str, port: int) -> None:
     if not isinstance(address, str):
         raise SettingsError(f"{address!r:.100} is no address: {_FORM}")
-    host, colon, text = address.rpartition(":")
-    if not colon or (":" in host and not host.endswith("]")):
-        host, text = address, str(port)
     try:
-        number = int(text)
+        parse(address, port)
     except ValueError:
-        number = -1
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not 0 < number < 2**16:
-        raise SettingsError(f"{address!r} is no address: {_FORM}")
-    return host, number
+        raise SettingsError(f"{address!r} is no address: {_FORM}") from None

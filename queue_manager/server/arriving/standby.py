@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import socket
 
+from ...addresses import Address
 from ...wire import handshake
 from ...wire.framing import frame
-from ...wire.opening import Address
 from ...wire.transport import Listener
 
 _ANSWER = frame(handshake.STANDS_BY)

@@ -24,13 +24,14 @@ from queue_manager.wire.messages import (
     SessionList,
     Status,
 )
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.records import RunStatus
 
 
 async def main(port: int, key: bytes, every_s: float) -> None:
     """Until it is killed."""
     hello = Hello("client", "watcher", os.getpid())
-    link = Link(("127.0.0.1", port), key, lambda: hello, quiet=True)
+    link = Link(Masters([("127.0.0.1", port)]), key, lambda: hello, quiet=True)
     running = asyncio.create_task(link.run())
     while not running.done():
         await link.wait_up()

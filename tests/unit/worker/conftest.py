@@ -159,7 +159,7 @@ class FakeLink:
 
     def __init__(
         self,
-        address: Any,
+        masters: Any,
         authkey: bytes,
         hello: Any,
         *,
@@ -171,6 +171,7 @@ class FakeLink:
     ) -> None:
         self.on_message, self.on_up, self.on_down, self.hello = on_message, on_up, on_down, hello
         self.on_room = on_room
+        self.where = str(masters)
         self.up = False
         self.roomy = True
         self.carries_code = True

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_a_master_that_is_there_and_does_not_answer_is_one_line_within_the_timeo
     one = connection(1)
     link = one._session._link
     link._send = lambda body: None  # type: ignore[method-assign]
-    link._stream = object()  # type: ignore[assignment]
+    link._stream = SimpleNamespace(place=None)  # type: ignore[assignment]
     loop_thread().soon(link._received, Welcome("1", 1))
     with pytest.raises(UnreachableError, match=r"^the master at 127\.0\.0\.1:1 has not answered"):
         ask(one)

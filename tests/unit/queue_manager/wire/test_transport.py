@@ -21,8 +21,9 @@ from queue_manager.errors import (
     WrongKeyError,
 )
 from queue_manager.names import SERIALIZERS
-from queue_manager.wire import framing, handshake, opening
-from queue_manager.wire.opening import open_socket
+from queue_manager.wire import framing, handshake
+from queue_manager.wire.reach import attempt
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.transport import Connection, Listener, connect
 
 KEY = "痛点就是起点".encode()
@@ -102,7 +103,7 @@ def test_our_client_proves_the_key_in_clear(master: tuple[str, int]) -> None:
 
 def test_a_wrong_key_is_named_with_the_address(master: tuple[str, int]) -> None:
     with pytest.raises(WrongKeyError, match=f"wrong authkey for 127.0.0.1:{master[1]}"):
-        open_socket(master, b"another", "off")
+        Masters([master]).open(b"another", "off")
     with pytest.raises(WrongKeyError, match="needed"):
         connect(master)
 
@@ -118,7 +119,7 @@ def test_a_server_that_does_not_know_the_key_itself_is_refused() -> None:
         got.append(read(sock))
 
     with serving(impostor) as address, pytest.raises(WrongKeyError):
-        open_socket(address, KEY, "off")
+        Masters([address]).open(KEY, "off")
     assert handshake.is_hello(got[0])
     assert got[1:] == [handshake.FAILURE]
 
@@ -139,7 +140,7 @@ def test_our_client_answers_no_challenge_of_the_standard_librarys_kind(
         serving(stock) as address,
         pytest.raises(ProtocolError, match="no master of Quartermaster"),
     ):
-        open_socket(address, KEY, mode)
+        Masters([address]).open(KEY, mode)
     assert got == [b""]
 
 
@@ -159,7 +160,7 @@ def test_whoever_takes_the_servers_tls_away_is_found_out(monkeypatch: pytest.Mon
         got.append(read(sock))
 
     with serving(between) as address, pytest.raises(WrongKeyError):
-        open_socket(address, KEY, "auto")
+        Masters([address]).open(KEY, "auto")
     assert got == [handshake.FAILURE]
 
 
@@ -173,15 +174,15 @@ def test_a_client_in_clear_is_told_that_the_master_encrypts(
         serving(lambda sock: sock.sendall(words)) as address,
         pytest.raises(TlsError, match=f"only \\(QUEUE_TLS=required\\): .*{says}"),
     ):
-        open_socket(address, KEY, "off")
+        Masters([address]).open(KEY, "off")
 
 
 def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "HANDSHAKE_S", 0.1)
+    monkeypatch.setattr(attempt, "FRAME_S", 0.1)
     over = threading.Event()
     with serving(lambda sock: over.wait(10) and None) as address:
         with pytest.raises(TimeoutError):
-            open_socket(address, KEY)
+            Masters([address]).open(KEY)
         over.set()
 
 
@@ -189,7 +190,7 @@ def test_a_server_that_lets_its_greeting_drip_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each byte came in time, and all together took twenty minutes, in which `qm` did not end."""
-    monkeypatch.setattr(opening, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(attempt, "FRAME_S", 0.3)
     gone = threading.Event()
 
     def drip(accepted: socket.socket) -> None:
@@ -202,19 +203,19 @@ def test_a_server_that_lets_its_greeting_drip_is_given_up(
     with serving(drip) as address:
         try:
             with pytest.raises(TimeoutError, match=r"longer than 0\.3 s"):
-                open_socket(address, KEY)
+                Masters([address]).open(KEY)
         finally:
             gone.set()
 
 
 def test_a_server_that_closes_in_the_handshake_is_a_lost_connection() -> None:
     with serving(lambda sock: None) as address, pytest.raises((ConnectionLostError, OSError)):
-        open_socket(address, KEY)
+        Masters([address]).open(KEY)
     with (
         serving(lambda sock: sock.sendall(framing.frame(b"#CHALLENGE#")[:6])) as address,
         pytest.raises(ConnectionLostError, match="during the handshake"),
     ):
-        open_socket(address, KEY)
+        Masters([address]).open(KEY)
 
 
 @pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
@@ -223,22 +224,22 @@ def test_a_server_of_another_kind_is_told(words: bytes) -> None:
         serving(lambda sock: sock.sendall(words)) as address,
         pytest.raises(ProtocolError, match="does not speak"),
     ):
-        open_socket(address, KEY)
+        Masters([address]).open(KEY)
 
 
 def test_a_failed_handshake_leaves_no_socket_open(
     monkeypatch: pytest.MonkeyPatch, master: tuple[str, int]
 ) -> None:
     made: list[socket.socket] = []
-    create = socket.create_connection
+    begin = attempt.Attempt.__init__
 
-    def remember(*args: Any, **kwargs: Any) -> socket.socket:
-        made.append(create(*args, **kwargs))
-        return made[-1]
+    def remember(self: attempt.Attempt, *args: Any) -> None:
+        begin(self, *args)
+        made.append(self.sock)
 
-    monkeypatch.setattr(socket, "create_connection", remember)
+    monkeypatch.setattr(attempt.Attempt, "__init__", remember)
     with pytest.raises(WrongKeyError):
-        open_socket(master, b"another", "off")
+        Masters([master]).open(b"another", "off")
     assert made[0].fileno() == -1
 
 
@@ -257,8 +258,9 @@ def test_both_sides_have_no_nagle_and_notice_when_the_other_vanishes(
     listener = Listener(LOOPBACK)
     with socket.create_connection(listener.address), listener.accept() as accepted:
         served = socket.socket(fileno=accepted.fileno())
-        opened, context = open_socket(master, KEY, "off")
-        assert context is None
+        made = Masters([master]).open(KEY, "off")
+        assert made.context is None
+        opened = made.sock
         for sock, wait_s in ((served, 10), (opened, 20)):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == wait_s * 1_000

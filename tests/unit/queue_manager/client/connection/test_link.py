@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 
 from queue_manager.client.connection import link as links
-from queue_manager.client.connection.link import (
-    FIRST_PAUSE_S,
-    LONGEST_PAUSE_S,
-    REFUSED_PAUSE_S,
-    FaultyRequestError,
-    Link,
-)
+from queue_manager.client.connection.link import Link
+from queue_manager.client.connection.pauses import FIRST_PAUSE_S, LONGEST_PAUSE_S, REFUSED_PAUSE_S
 from queue_manager.client.connection.stream import UNREAD_BYTES, Stream
+from queue_manager.client.connection.suspicion import FaultyRequestError
 from queue_manager.errors import ArgumentError, ConnectionLostError, TooLargeError, WrongKeyError
 from queue_manager.wire.messages import (
     NOT_OURS,
@@ -31,10 +27,20 @@ from queue_manager.wire.messages import (
     Welcome,
     decode_request,
 )
+from queue_manager.wire.reach.masters import Masters
+from queue_manager.wire.reach.places import Place
+
+HERE = Place(("127.0.0.1", 1), "127.0.0.1:1", 2, ("127.0.0.1", 1))
 
 
 def make_link(**callbacks: Any) -> Link:
-    return Link(("127.0.0.1", 1), b"key", lambda: Hello("client", "h", 1), quiet=True, **callbacks)
+    return Link(
+        Masters([("127.0.0.1", 1)]),
+        b"key",
+        lambda: Hello("client", "h", 1),
+        quiet=True,
+        **callbacks,
+    )
 
 
 def test_a_message_that_the_master_would_refuse_is_not_sent() -> None:
@@ -51,7 +57,7 @@ def test_a_request_that_the_master_could_not_read_is_not_sent_and_harms_no_other
 
     async def scene() -> None:
         link = make_link()
-        stream = link._stream = Stream(link._received, link._has_room)
+        stream = link._stream = Stream(link._received, link._has_room, HERE)
         transport: Any = FullTransport(stream)
         stream.connection_made(transport)
         asked = asyncio.create_task(link.request(AskStatus, Status))
@@ -121,12 +127,10 @@ def test_the_masters_last_words_are_the_reason_of_the_end(words: str) -> None:
         loop = asyncio.get_running_loop()
 
         async def open_stream(*_: Any) -> Any:
-            link._stream = Stream(link._received, link._has_room)
+            link._stream = Stream(link._received, link._has_room, HERE)
             return link._stream
 
         link._open = open_stream  # type: ignore[method-assign]
-        monkey = pytest.MonkeyPatch()
-        monkey.setattr(links, "open_socket", lambda *_: (None, None))
         session = loop.create_task(link._one_session())
         while link._stream is None:
             await asyncio.sleep(0)
@@ -137,7 +141,6 @@ def test_the_masters_last_words_are_the_reason_of_the_end(words: str) -> None:
         link._received(Refused(0, words))
         stream.connection_lost(None)
         assert await session
-        monkey.undo()
         assert reasons == [f"the master says: {words}"]
         with pytest.raises(ConnectionLostError, match=f"the master says: {words}") as error:
             await asked
@@ -161,7 +164,7 @@ def test_a_link_connects_again_when_the_main_thread_has_ended(
                 loop.call_soon_threadsafe(link.close)
             raise ConnectionRefusedError("nobody")
 
-        monkeypatch.setattr(links, "open_socket", refused)
+        monkeypatch.setattr(Masters, "open", refused)
         await link.run()
 
     monkeypatch.setattr(executor_threads, "_shutdown", True)
@@ -181,7 +184,7 @@ def test_a_link_that_is_closed_while_it_connects_ends_at_once(
     def silent(*_: Any) -> Any:
         begun.set()
         assert go_on.wait(120.0)
-        return Opened(), None
+        return Opened()
 
     async def scene() -> None:
         link = make_link()
@@ -194,7 +197,7 @@ def test_a_link_that_is_closed_while_it_connects_ends_at_once(
         while not shut.is_set():
             await asyncio.sleep(0.001)
 
-    monkeypatch.setattr(links, "open_socket", silent)
+    monkeypatch.setattr(Masters, "open", silent)
     asyncio.run(asyncio.wait_for(scene(), 90.0))
 
 
@@ -253,7 +256,7 @@ def test_requests_wait_for_a_master_that_reads_nothing_in_their_order() -> None:
     async def scene() -> None:
         rooms: list[bool] = []
         link = make_link(on_room=lambda: rooms.append(link.roomy))
-        stream = link._stream = Stream(link._received, link._has_room)
+        stream = link._stream = Stream(link._received, link._has_room, HERE)
         transport: Any = FullTransport(stream)
         stream.connection_made(transport)
         assert transport.high == UNREAD_BYTES
@@ -286,7 +289,7 @@ def test_a_request_that_waits_ends_with_its_session(monkeypatch: pytest.MonkeyPa
         loop = asyncio.get_running_loop()
 
         async def open_stream(*_: Any) -> Any:
-            stream = link._stream = Stream(link._received, link._has_room)
+            stream = link._stream = Stream(link._received, link._has_room, HERE)
             transport: Any = FullTransport(stream)
             stream.connection_made(transport)
             return stream

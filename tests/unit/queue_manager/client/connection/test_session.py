@@ -11,9 +11,10 @@ import pytest
 
 from queue_manager.client.connection import session as session_module
 from queue_manager.client.connection import suspicion
-from queue_manager.client.connection.link import FaultyRequestError, Link
+from queue_manager.client.connection.link import Link
 from queue_manager.client.connection.news import News
 from queue_manager.client.connection.session import Session
+from queue_manager.client.connection.suspicion import FaultyRequestError
 from queue_manager.errors import (
     ConnectionLostError,
     RefusedError,
@@ -31,6 +32,7 @@ from queue_manager.wire.messages import (
     RunStarted,
     WatchRun,
 )
+from queue_manager.wire.reach.masters import Masters
 from queue_manager.wire.records import NOBODY_COLLECTS, RunStatus
 
 
@@ -44,7 +46,7 @@ class FakeLink:
         self.failure = failure
         self.asked = 0
         self.up = self.closed = False
-        self.address = ("h", 1)
+        self.masters = Masters([("h", 1)])
         self.end = "the client was closed"
 
     async def request(self, make: Any, answer: Any) -> Any:

@@ -17,7 +17,7 @@ from queue_manager.server.arriving.standby import Standby
 from queue_manager.server.server import LoopServer
 from queue_manager.wire import handshake
 from queue_manager.wire.framing import frame
-from queue_manager.wire.opening import open_socket
+from queue_manager.wire.reach.masters import Masters
 
 ANSWER = frame(handshake.STANDS_BY)
 LONG_S = 20.0
@@ -65,7 +65,7 @@ def test_it_answers_that_it_stands_by_and_closes() -> None:
 def test_our_client_raises_its_words() -> None:
     async def scene(standby: Standby) -> None:
         with pytest.raises(StandbyError, match=r"^this master stands by; ask the active one$"):
-            await asyncio.to_thread(open_socket, standby.address, b"a key")
+            await asyncio.to_thread(Masters([standby.address]).open, b"a key")
 
     standing_by(scene)
 
