@@ -35,8 +35,8 @@ join: ## print the commands that add another host's workers; HOSTS="b c" sends t
 key: ## print this master's authkey, to be typed on another host
 	@scripts/key.sh
 
-ship: ## copy the worker image to other hosts over ssh: HOSTS="b c"
-	@HOSTS="$(HOSTS)" scripts/ship.sh
+ship: ## copy the worker image to other hosts over ssh: HOSTS="b c"; PARTS="worker master" copies others
+	@HOSTS="$(HOSTS)" PARTS="$(PARTS)" scripts/ship.sh
 
 fetch: ## copy the files of jobs into ./shared; HOSTS="b c" adds those of other hosts, over ssh
 	@HOSTS="$(HOSTS)" scripts/fetch.sh

@@ -31,7 +31,6 @@ VERSIONS = ("1.29", kubernetes_validate.latest_version())
 FOREIGN = {"ScaledObject", "PodMonitor"}
 # What is no setting of ours in the environment of a container.
 OTHERS = {"POD_IP", "POD_NAMESPACE"}
-OTHERS |= {"MASTER_STORE_FILE", "MASTER_NAME", "MASTER_ADDRESS"}
 OURS = {"app.kubernetes.io/name": "quartermaster"}
 
 Objects = list[dict[str, Any]]
