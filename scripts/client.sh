@@ -9,7 +9,18 @@ cd "$(dirname "$0")/.."
 need_master client "make up"
 # The container knows the port, which `.env` may have set.
 port=$(docker compose exec -T master printenv QUEUE_PORT)
-published=$(docker compose port master "$port")
+# Of two masters (deploy/postgres.yml) the script needs the active one. The containers know both by name.
+active=$(docker compose exec -T master python -c '
+from queue_manager.settings import load_settings
+from queue_manager.wire.reach.masters import Masters
+
+place = Masters(load_settings().masters).look()
+print(place.address[0] if place else "")')
+case $active in
+    master | master2) ;;
+    *) active=master ;; # it is busy, or QUEUE_HOST was set to something else
+esac
+published=$(docker compose port "$active" "$port")
 
 # The master's container has the key, and Python to quote it.
 docker compose exec -T master python - "$published" <<'PYTHON'

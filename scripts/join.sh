@@ -16,25 +16,38 @@ FOLDER=${SHIP_FOLDER:-quartermaster}
 need_master join "QUEUE_PUBLISH=ADDRESS:5000 docker compose up --detach"
 # The container knows the port, which `.env` may have set.
 port=$(docker compose exec -T master printenv QUEUE_PORT)
-published=$(docker compose port master "$port")
-host=${published%:*}
-case $host in
-    127.* | "[::1]")
-        echo "join: the master is published on $published, which other hosts can't reach:" \
-            "QUEUE_PUBLISH=ADDRESS:5000 docker compose up --detach master" >&2
-        exit 1
-        ;;
-    0.0.0.0 | "[::]")
-        # The master listens at every address of this host. Other hosts get the address from which
-        # this host reaches them.
-        host=$(ip -o route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p')
-        host=${host:-$(hostname -I | awk '{print $1}')}
-        ;;
-esac
-host=${host#[}
-host=${host%]}
 
-words="QUEUE_HOST=$host QUEUE_PORT=${published##*:}"
+# reached SERVICE VARIABLE: prints ADDRESS:PORT, by which other hosts reach that master. Fails with one line
+# if they don't. VARIABLE is what publishes it.
+reached() {
+    local published host
+    published=$(docker compose port "$1" "$port")
+    host=${published%:*}
+    case $host in
+        127.* | "[::1]")
+            echo "join: the $1 is published on $published, which other hosts can't reach:" \
+                "$2=ADDRESS:5000 docker compose up --detach $1" >&2
+            return 1
+            ;;
+        0.0.0.0 | "[::]")
+            # The master listens at every address of this host. Other hosts get the address from which
+            # this host reaches them.
+            host=$(ip -o route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p')
+            host=${host:-$(hostname -I | awk '{print $1}')}
+            ;;
+    esac
+    echo "$host:${published##*:}"
+}
+
+first=$(reached master QUEUE_PUBLISH)
+if docker compose config --services | grep -qx master2; then # deploy/postgres.yml: two masters
+    second=$(reached master2 QUEUE2_PUBLISH)
+    words="QUEUE_HOST=$first,$second"
+else
+    host=${first%:*}
+    host=${host#[}
+    words="QUEUE_HOST=${host%]} QUEUE_PORT=${first##*:}"
+fi
 tls=$(docker compose exec -T master printenv QUEUE_TLS || true)
 up="${tls:+QUEUE_TLS=$tls }WORKER_NAME=\$(hostname) docker compose up --detach --no-deps --scale worker=4 worker"
 

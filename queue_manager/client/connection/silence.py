@@ -7,6 +7,7 @@ active master, which happens only after that one has taken over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ ANSWER_S = 0.7
 """... and after this much more the other masters are looked at."""
 GRACE_S = 0.2
 """So much longer the answer may be on its way when another master has greeted."""
+NAMES_S = 30.0
+"""How often the name of a single master is looked up: a second one may have come."""
 LOOK_S = (0.2, 0.4)
 """The time between two looks."""
 
@@ -44,8 +47,14 @@ async def lost(stream: Connection, masters: Masters, ask: Callable[[], bool]) ->
 
     ask: asks the master whether it is there; any answer will do. Returns whether it owes one.
     """
-    if not masters.several:
-        return await stream.lost
+    while not masters.several:
+        if not masters.may_grow:
+            return await stream.lost
+        await asyncio.wait([stream.lost], timeout=NAMES_S)
+        if stream.lost.done():
+            return stream.lost.result()
+        with contextlib.suppress(OSError):
+            await aside(masters.refresh)
     leaving = asyncio.create_task(_silenced(stream, masters, ask))
     try:
         await asyncio.wait([leaving, stream.lost], return_when=asyncio.FIRST_COMPLETED)

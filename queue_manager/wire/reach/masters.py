@@ -6,6 +6,7 @@ wrong key or a refusal goes on with the next master.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ from ...errors import (
 )
 from .. import tls
 from ..opening import agree
-from .places import Place
+from .places import Place, is_in_numbers, places_of
 from .race import Race
 
 if TYPE_CHECKING:
@@ -72,6 +73,23 @@ class Masters:
     def several(self) -> bool:
         """Whether the active master may be at more than one place."""
         return len(self.addresses) > 1 or len(self._places) > 1
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether a name may have more addresses later, as that of a service with one master."""
+        return any(not is_in_numbers(host) for host, _ in self.addresses)
+
+    def refresh(self) -> None:
+        """Look the names up again, for `several`. A name that can't be looked up stays as it was.
+
+        It waits for a name server.
+        """
+        found: set[Place] = set()
+        for address in self.addresses:
+            with contextlib.suppress(OSError, UnicodeError):
+                found |= set(places_of(address))
+        if found:
+            self._places = found
 
     def open(self, authkey: bytes, mode: tls.Mode = "auto") -> Opened:
         """Connect to the active master, up to the first request or the TLS handshake.

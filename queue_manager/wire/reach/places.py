@@ -52,7 +52,7 @@ def lookup(address: Address) -> Future[list[Place]]:
 
     At most one thread looks for an address, however often it is asked for.
     """
-    if _is_in_numbers(address[0]):
+    if is_in_numbers(address[0]):
         done: Future[list[Place]] = Future()
         _resolve(address, done)
         return done
@@ -88,7 +88,8 @@ def _resolve(address: Address, found: Future[list[Place]]) -> None:
         found.set_exception(trouble)
 
 
-def _is_in_numbers(host: str) -> bool:
+def is_in_numbers(host: str) -> bool:
+    """Whether a host is an address already, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

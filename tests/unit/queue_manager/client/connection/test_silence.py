@@ -34,7 +34,8 @@ class Scene:
         self.answers = answers
         self.found: Any = None
         self.asked = self.looks = 0
-        self.place, self.several = HERE, True
+        self.place, self.several, self.may_grow = HERE, True, False
+        self.refreshed = 0
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def ask(self) -> bool:
@@ -49,6 +50,10 @@ class Scene:
         if isinstance(self.found, Exception):
             raise self.found
         return cast("Place | None", self.found)
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+        self.several = self.refreshed == 3
 
     def begin(self) -> asyncio.Task[str]:
         return asyncio.create_task(lost(self, cast(Masters, self), self.ask))
@@ -130,6 +135,26 @@ def test_a_session_with_a_single_master_is_never_asked() -> None:
         waiting = scene.begin()
         await asyncio.sleep(0.2)  # else it would have been asked by now, and left
         assert (scene.asked, waiting.done()) == (0, False)
+        scene.end("reset")
+        assert await waiting == "reset"
+
+    asyncio.run(play())
+
+
+def test_a_second_master_of_a_name_is_found_in_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "NAMES_S", 0.01)
+
+    async def play() -> None:
+        scene = Scene()
+        scene.several, scene.may_grow, scene.found = False, True, THERE
+        assert await asyncio.wait_for(scene.begin(), 20.0) == (
+            "a:1 is silent, and b:1 is the active master"
+        )
+        assert scene.refreshed == 3
+        scene = Scene()
+        scene.several, scene.may_grow = False, True
+        waiting = scene.begin()
+        await until(lambda: scene.refreshed == 1)
         scene.end("reset")
         assert await waiting == "reset"
 

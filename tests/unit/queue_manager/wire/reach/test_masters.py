@@ -245,9 +245,29 @@ def test_all_addresses_of_one_name_are_tried(
     masters = Masters([("masters", 5000)])
     assert port_of(masters) == active.port
     assert masters.several
+    assert masters.may_grow
+    assert not of(active).may_grow
     active.becomes("standby")
     with pytest.raises(StandbyError, match=r"masters:5000 \(127\.0\.0\.1\): this master stands"):
         masters.open(KEY)
+
+
+def test_a_name_that_gets_a_second_address_leads_to_several(
+    monkeypatch: pytest.MonkeyPatch, door: MakeDoor
+) -> None:
+    active = door("open")
+    where = [("127.0.0.1", active.port)]
+    resolving(monkeypatch, masters=where)
+    masters = Masters([("masters", 5000)])
+    assert port_of(masters) == active.port
+    masters.refresh()
+    assert not masters.several
+    where.append(("127.0.0.2", active.port))
+    masters.refresh()
+    assert masters.several
+    where.clear()  # a name that has no address for a while
+    masters.refresh()
+    assert masters.several
 
 
 def test_a_name_server_that_does_not_answer_holds_nobody_up(
