@@ -144,3 +144,11 @@ def schema(postgres: PostgresServer) -> Iterator[str]:
 def store_url(postgres: PostgresServer, schema: str) -> str:
     """The URL of that schema, as MASTER_STORE takes it."""
     return postgres.dsn(schema)
+
+
+@pytest.fixture(scope="session")
+def kept_store_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a schema that tests use one after the other: each leaves it empty."""
+    name = f"kept_{uuid.uuid4().hex[:12]}"
+    yield postgres.dsn(name)
+    postgres.drop(name)

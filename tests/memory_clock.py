@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from master.changes import QUEUE_RUN
-from master.store.sqlite.clock import LEAST_SET_S, SLACK_S
+from master.store.relational.upkeep.clock import LEAST_SET_S, SLACK_S
 from tests import memory_history
 from tests.memory_kept import Kept
 

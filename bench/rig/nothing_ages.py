@@ -9,6 +9,8 @@ from master.scheduled import ScheduleRecord
 class NothingAges:
     """Deletes nothing, and has no file."""
 
+    trouble = ""
+
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         return 0
 
@@ -31,6 +33,9 @@ class NothingAges:
 
     def shrink(self, pages: int) -> bool:
         return False
+
+    def hasten(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -86,7 +86,9 @@ class StatusBuilder:
 
     def _troubles(self) -> Iterator[str]:
         """What holds up the whole master."""
-        if self._turn.trouble:
+        if self._turn.store.trouble:
+            yield f"{self._turn.store.trouble}; nothing is lost: all wait until it is there again"
+        elif self._turn.trouble:
             yield f"{self._turn.trouble}; nothing is lost: make room, and it goes on by itself"
         if self._turn.held:
             yield f"{self._turn.held.trouble}; what needs it waits, all else goes on"

@@ -52,7 +52,8 @@ class Store(Protocol):
     delivered: how far stock clients have read the queue run's results. next_run, next_block,
     next_seq: above every number that was ever given, also to what has been forgotten since.
     workers: ids of the workers that were connected at the last commit. clock_seen: the newest time
-    that was noted, 0 if there is none.
+    that was noted, 0 if there is none. trouble: why the store can't be reached now, so that
+    everybody waits for it; empty: it can.
     """
 
     identity: int
@@ -63,6 +64,9 @@ class Store(Protocol):
     next_seq: int
     workers: set[str]
     clock_seen: float
+
+    @property
+    def trouble(self) -> str: ...
 
     # --- the state ---
 
@@ -308,6 +312,9 @@ class Store(Protocol):
 
         Both UTC epoch in seconds. False: there was none.
         """
+
+    def hasten(self) -> None:
+        """The master ends: nobody waits any longer for a database that is away."""
 
     def close(self) -> None:
         """Close the store. Another master may open it then."""

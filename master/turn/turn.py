@@ -61,8 +61,8 @@ class Turn:
     needs a while, the turn waits and the loop goes on; what comes meanwhile is for the next turn.
 
     undo: the way back for state of the rooms above, which is not the broker's. known: what was
-    read for the steps that are being staged. trouble: why nothing can be written. held: the steps
-    that wait for a store that can't be read. commit_seconds: how long commits took.
+    read for the steps that are being staged. held: the steps that wait for a store that can't be
+    read. commit_seconds: how long commits took.
     """
 
     def __init__(self, broker: Broker, store: Store) -> None:
@@ -71,7 +71,7 @@ class Turn:
         self.undo = UndoLog()
         self.known = Known()
         self.held = HeldSteps()
-        self.trouble = ""
+        self._trouble = ""
         self.payloads = Payloads(broker, store)
         self.bodies = self.payloads.bodies
         self.read_outcomes = self.payloads.read_outcomes
@@ -98,6 +98,11 @@ class Turn:
         Whoever sets the machine's clock changes no delay.
         """
         return time.monotonic() + self._wall_behind
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written; empty: all can."""
+        return self._trouble or self.store.trouble
 
     @property
     def behind(self) -> bool:
@@ -147,10 +152,11 @@ class Turn:
         return step not in self._in_turn and self.held.release(step)
 
     async def stop(self) -> None:
-        """Carry out what has come, in the last turns.
+        """Carry out what has come, in the last turns. A store that is away is not waited for.
 
         The master itself ends the sessions that end after that: their leases count for nothing.
         """
+        self.store.hasten()
         self.held.due_now()
         for _ in range(1 + _LAST_TURNS):
             await self._driver.wait_until_idle()
@@ -206,7 +212,7 @@ class Turn:
         self.broker.finish_runs(self.wall)
         if self._commit.is_due:
             await self._commit.commit()
-            self.trouble = ""
+            self._trouble = ""
             now = time.monotonic()  # what follows starts after the commit, however long that took
         for step in steps:
             self.held.release(step)
@@ -264,8 +270,8 @@ class Turn:
 
     def _put_off(self, steps: list[Step], error: str) -> None:
         """Nothing can be written: refuse requests, and try all else again after a while."""
-        if error != self.trouble:
-            self.trouble = error
+        if error != self._trouble:
+            self._trouble = error
             log.error("%s; what came waits or is refused until it can", error)
         every = [*steps, *self._steps]
         self._steps = [step for step in every if step.retry_on_store_error]

@@ -9,39 +9,26 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from queue_manager.errors import StoreError, UnstorableError
-from queue_manager.ranges import Ranges
-from queue_manager.wire.failures import FailureFilter
-from queue_manager.wire.records import DeadLetter
 
-from ...changes import Changes, GroupRecord, LoadedRun, Place, QuotaCounts, RunState
-from ...reads import (
-    DuePage,
-    GroupPage,
-    OutcomePage,
-    PruneStep,
-    ReadAnswer,
-    ReadRequest,
-    ResultPage,
-    TaskRecord,
-    TrackedPage,
-    WaitingPage,
-)
-from ...scheduled import ScheduleRecord
-from . import ageing, clock, dropping
-from .dropping import NUMBERS, next_number
-from .guard import DAMAGE, damaged, reads
+from ...changes import Changes, RunState
+from ...reads import ReadAnswer, ReadRequest, StoreSize
+from ..relational.damage import DAMAGE, damaged
+from ..relational.database import Database
+from ..relational.read import batch as reading
+from ..relational.read import waiting
+from ..relational.store import RelationalStore, touched_by
+from ..relational.upkeep import clock
+from ..relational.upkeep.dropping import NUMBERS, next_number
+from ..relational.writing import add_note, read_delivered, write
+from . import space
+from .database import SqliteDatabase
 from .keys import Keys, Step
-from .overview import Overview
-from .read import batch as reading
-from .read import chosen, groups, loading, results, waiting
-from .read.groups import own_groups
 from .schema.file import CHECKPOINT_PAGES, SOON_PAGES, lock, open_database
-from .schema.rows import get_meta, one, set_meta
-from .writing import add_note, read_delivered, write
 
 _CLOSE_AT = 256
 """How many blocks are touched before the store looks which of them have ended. So a block whose
@@ -52,6 +39,9 @@ _NUMBERED = "commit"
 
 _IDENTITY = "store"
 """The name of the number that tells this store from others, also after its folder was emptied."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _UNSTORABLE = (
     sqlite3.IntegrityError,
@@ -64,12 +54,14 @@ _UNSTORABLE = (
 """Errors that are the fault of what is to be written, not of the disk."""
 
 
-class SqliteStore(Overview):
+class SqliteStore(RelationalStore):
     """A `Store` in a folder of its own.
 
     identity, epoch, delivered, workers and the next numbers are as of the opening. Every verb may
     raise StoreError. Opening may also raise StoreBusyError: another master has the folder.
     """
+
+    trouble = ""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "queue.sqlite3"
@@ -92,52 +84,22 @@ class SqliteStore(Overview):
             raise
 
     def _begin(self) -> None:
-        db = self._db
-        db.create_function("add_note", 2, add_note, deterministic=True)
-        self.identity = get_meta(db, _IDENTITY)
+        self._db.create_function("add_note", 2, add_note, deterministic=True)
+        db = self._database = SqliteDatabase(self._db)
+        self.identity = db.number(_IDENTITY)
         if not self.identity:
             self.identity = 1 + secrets.randbelow(2**53 - 1)
-            set_meta(db, _IDENTITY, self.identity)
-        self.epoch = get_meta(db, "epoch") + 1
-        set_meta(db, "epoch", self.epoch)
+            db.keep({_IDENTITY: self.identity})
+        self.epoch = db.number("epoch") + 1
+        db.keep({"epoch": self.epoch})
         self.delivered = read_delivered(db)
         self.next_run, self.next_block, self.next_seq = (next_number(db, *n) for n in NUMBERS)
         self.clock_seen = clock.seen(db)
-        self._numbered = get_meta(db, _NUMBERED)
-        self.workers = {worker for (worker,) in db.execute("SELECT id FROM workers")}
-        self._keys = Keys(db)
-
-    # --- the state ---
-
-    @reads
-    def load(self) -> list[LoadedRun]:
-        return loading.load(self._db)
-
-    @reads
-    def load_run(self, run: int) -> LoadedRun | None:
-        return loading.load_run(self._db, run)
-
-    @reads
-    def ended_runs(self, before: int, limit: int) -> list[LoadedRun]:
-        return loading.ended_runs(self._db, before, limit)
-
-    @reads
-    def count_ended(self, before: int) -> int:
-        return loading.count_ended(self._db, before)
-
-    @reads
-    def old_runs(self, ended_by: float, limit: int) -> list[int]:
-        return loading.old_runs(self._db, ended_by, limit)
-
-    @reads
-    def schedules(self) -> list[ScheduleRecord]:
-        return loading.schedules(self._db)
+        self._numbered = db.number(_NUMBERED)
+        self.workers = {worker for (worker,) in db.rows("workers")}
 
     def commit(self, changes: Changes) -> None:
-        touched = self._touched.union(
-            (outcome.block for outcome in changes.outcomes),
-            (record.block for record in changes.tracked.values()),
-        )
+        touched = self._touched | touched_by(changes)
         is_due = len(touched) >= _CLOSE_AT
         step = self._write(changes, touched if is_due else set())
         pruned = {run.id for run in changes.runs.values() if run.state is RunState.PRUNED}
@@ -145,9 +107,9 @@ class SqliteStore(Overview):
         try:
             if step is None:
                 raise MemoryError  # nobody knows what the commit did to the keys
-            self._keys.written(step, changes.forgotten | pruned)
+            self._database.keys.written(step, changes.forgotten | pruned)
         except Exception:  # the commit is on disk, and so the keys are read from there again
-            self._keys = Keys(self._db)
+            self._database.keys = Keys(self._db)
 
     def _write(self, changes: Changes, ended: set[int]) -> Step | None:
         """Commit in one transaction. None: it took place, and something failed after it."""
@@ -157,10 +119,10 @@ class SqliteStore(Overview):
         try:
             with self._transaction():
                 has_number = changes.blocks or changes.outcomes or changes.grown
-                write(self._db, changes, {} if has_number else {_NUMBERED: self._numbered})
-                step = self._keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
+                write(self._database, changes, {} if has_number else {_NUMBERED: self._numbered})
+                step = self._database.keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
                 if ended:
-                    waiting.close_blocks(self._db, ended)
+                    waiting.close_blocks(self._database, ended)
         except StoreError:
             raise
         except Exception:  # it may have come before or after COMMIT
@@ -169,7 +131,6 @@ class SqliteStore(Overview):
             return None
         return step
 
-    @reads
     def _has(self, changes: Changes) -> bool:
         """Whether changes are on disk. Blocks and outcomes have numbers; other changes get one.
 
@@ -178,132 +139,25 @@ class SqliteStore(Overview):
         If the commit of a new run was taken for failed by mistake, the run would be refused, and
         would begin at the next start nevertheless.
         """
-        if changes.blocks:
-            query, number = "SELECT 1 FROM blocks WHERE id = ?", changes.blocks[0].id
-        elif changes.outcomes:
-            query, number = "SELECT 1 FROM outcomes WHERE seq = ?", changes.outcomes[0].seq
-        elif changes.grown:
-            (block, *_) = changes.grown.values()
-            count: int | None = one(self._db, "SELECT count FROM blocks WHERE id = ?", block.id)
-            return count == block.count
-        else:
-            return get_meta(self._db, _NUMBERED) == self._numbered
-        return self._db.execute(query, (number,)).fetchone() is not None
+        return self._reads(_has, changes, self._numbered)
 
-    @reads
     def read(self, request: ReadRequest) -> ReadAnswer:
-        return reading.read(self._db, self._keys, request)
-
-    # --- what waits ---
-
-    @reads
-    def read_waiting(
-        self, run: int, group: str | None, after: Place | None, tasks: int
-    ) -> WaitingPage:
-        page, ended = waiting.read_waiting(self._db, run, group, after, tasks)
-        self._touched.update(ended)
-        return page
-
-    @reads
-    def read_tracked(
-        self, run: int, group: str | None, after: tuple[float, int] | None, limit: int
-    ) -> TrackedPage:
-        return waiting.read_tracked(self._db, run, group, after, limit)
-
-    @reads
-    def next_groups(self, run: int, after: tuple[int, str] | None, limit: int) -> GroupPage:
-        return waiting.next_groups(self._db, run, after, limit)
-
-    @reads
-    def due_groups(self, run: int, after: tuple[float, int], due_by: float, limit: int) -> DuePage:
-        return waiting.due_groups(self._db, run, after, due_by, limit)
-
-    @reads
-    def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
-        return own_groups(self._db, run, groups)
-
-    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
-        with self._transaction():
-            clock.set_clock(self._db, boot, behind_s, wall)
-
-    def note_clock(self, wall: float, off_s: float) -> None:
-        with self._transaction():
-            clock.note_clock(self._db, wall, off_s)
-
-    def cap_delays(self, wall: float) -> None:
-        with self._transaction():
-            waiting.cap_delays(self._db, wall)
-
-    @reads
-    def read_body(self, block: int) -> bytes:
-        return results.read_body(self._db, block)
-
-    @reads
-    def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
-        return groups.quotas(self._db, run, limit)
-
-    # --- what has ended ---
-
-    @reads
-    def find_blocks(self, run: int, tasks: Ranges, limit: int) -> list[tuple[int, int, int]]:
-        return results.find_blocks(self._db, run, tasks, limit)
-
-    @reads
-    def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
-        return results.read_outcomes(self._db, run, after, limit_bytes)
-
-    @reads
-    def read_letters(
-        self, run: int, after: int, limit_bytes: int, until: int = 2**62
-    ) -> tuple[list[DeadLetter], bool]:
-        return results.read_letters(self._db, run, after, limit_bytes, until)
-
-    @reads
-    def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
-        return results.read_last_outcomes(self._db, run, limit)
-
-    @reads
-    def read_results(
-        self, run: int, after: int, limit_bytes: int, dead: bool = False
-    ) -> ResultPage:
-        return results.read_results(self._db, run, after, limit_bytes, dead)
-
-    @reads
-    def read_chosen(
-        self, run: int, after: int, limit_bytes: int, only: FailureFilter
-    ) -> ResultPage:
-        return chosen.read_chosen(self._db, run, after, limit_bytes, only)
-
-    @reads
-    def read_task(self, run: int, task: int) -> TaskRecord | None:
-        return results.read_task(self._db, run, task)
-
-    def find_task(self, run: int, key: str) -> int:
-        return results.find_task(self._db, run, key)
-
-    # --- what goes ---
-
-    def drop_some(self, rows: int) -> bool:
-        with self._transaction():
-            return dropping.drop_some(self._db, rows)
-
-    def mark(self, at: float, seq: int, keep_s: float) -> int:
-        with self._transaction():
-            return ageing.mark(self._db, at, seq, keep_s)
-
-    def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
-        with self._transaction():
-            return ageing.prune_results(self._db, seq, died_by, after, limit)
-
-    def prune_letters(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
-        with self._transaction():
-            return ageing.prune_letters(self._db, seq, died_by, after, limit)
+        return self._reads(reading.read, request)
 
     def shrink(self, pages: int) -> bool:
         try:
-            return dropping.shrink(self._db, pages)
+            return space.shrink(self._db, pages)
         except sqlite3.Error as error:
             raise StoreError(f"can't write to {self._path}: {error}") from error
+
+    def size(self) -> StoreSize:
+        try:
+            return space.size(self._path)
+        except OSError as error:
+            raise StoreError(f"can't look at {self._path}: {error}") from error
+
+    def hasten(self) -> None:
+        """The disk is there, or a verb fails at once."""
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error, AttributeError):
@@ -311,6 +165,22 @@ class SqliteStore(Overview):
         self._lock.close()
 
     # --- inside ---
+
+    def _reads(
+        self, verb: Callable[Concatenate[Database, P], T], *args: P.args, **kw: P.kwargs
+    ) -> T:
+        try:
+            return verb(self._database, *args, **kw)
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
+            raise StoreError(f"can't read {self._path}: {error}") from error
+        except DAMAGE as error:
+            raise StoreError(f"can't read {self._path}: {damaged(error)}") from error
+
+    def _writes(
+        self, verb: Callable[Concatenate[Database, P], T], *args: P.args, **kw: P.kwargs
+    ) -> T:
+        with self._transaction():
+            return verb(self._database, *args, **kw)
 
     def _checkpoint_at(self, pages: int) -> None:
         """How long the log (WAL) gets before a commit moves it into the file."""
@@ -333,3 +203,15 @@ class SqliteStore(Overview):
             if isinstance(error, sqlite3.Error):
                 raise StoreError(f"can't write to {self._path}: {error}") from error
             raise
+
+
+def _has(db: Database, changes: Changes, numbered: int) -> bool:
+    if changes.blocks:
+        return db.one("has_block", block=changes.blocks[0].id) is not None
+    if changes.outcomes:
+        return db.one("has_outcome", seq=changes.outcomes[0].seq) is not None
+    if changes.grown:
+        (block, *_) = changes.grown.values()
+        count: int | None = db.one("count_of_block", block=block.id)
+        return count == block.count
+    return db.number(_NUMBERED) == numbered

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable
 
-from .names import NAME_BYTES, RUN_BYTES, first_bits
+from ..relational.names import NAME_BYTES, RUN_BYTES, first_bits
 
 _BUCKET = 20
 """Buckets are by the bits in front of these, of 32. There are 4,096 of them, 16 for a slice."""

@@ -12,9 +12,9 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ..relational.names import HASH_BYTES, RUN_BYTES, first_bits, head_of, names_of
 from .filter import SLICES, Filter, places
 from .fresh import FreshKeys
-from .names import HASH_BYTES, RUN_BYTES, first_bits, head_of, names_of
 from .schema.rows import insert, look_up, one
 
 FRESH_KEYS = 262_144
@@ -206,8 +206,8 @@ class Keys:
     def _find_in_tree(self, run: int, names: list[bytes]) -> Iterator[bytes]:
         head = head_of(run)
         hashes = sorted([name[RUN_BYTES:] for name in names])
-        query = "SELECT hash FROM keys WHERE run = ? AND hash IN ({})"
-        for (value,) in look_up(self._db, query, [(value,) for value in hashes], (run,)):
+        query = "SELECT hash FROM keys WHERE run = :run AND hash IN ({keys})"
+        for (value,) in look_up(self._db, query, [(value,) for value in hashes], {"run": run}):
             yield head + value
 
 

@@ -93,6 +93,7 @@ _RUNNERS = (
 
 _MASTER = (
     _("{line}; nothing is lost: make room, and it goes on by itself"),
+    _("{line}; nothing is lost: all wait until it is there again"),
     _("{line}; what needs it waits, all else goes on"),
     _(
         "it has just started again and waits for the workers that it knew, 5 s at most: nothing to"

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from master.changes import (
     BlockRecord,
     Changes,
@@ -20,6 +22,13 @@ from master.changes import (
     TrackedState,
 )
 from master.store.contract import Store
+from master.store.postgres.address import parse_address
+from master.store.postgres.engine import PostgresStore
+from master.store.postgres.link.connection import connect, cut
+from master.store.postgres.ownership.claim import Claim
+from master.store.postgres.ownership.me import Me
+from master.store.postgres.ownership.standby import Standby
+from master.store.postgres.schema.migration import insert_queue_run
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
 from queue_manager.wire.failures import RetryNote
@@ -52,6 +61,58 @@ class SqliteEngine:
             store.close()
 
 
+class PostgresEngine:
+    """Opens a schema; a crash ends the sessions without a word of the master's."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opened: list[tuple[PostgresStore, Claim]] = []
+
+    def open(self) -> Store:
+        if self._opened:
+            self._opened[-1][0].close()
+        return self._open()
+
+    def crash(self) -> Store:
+        store, claim = self._opened[-1]
+        cut(claim.writer)
+        store._reader.close()
+        return self._open()
+
+    def _open(self) -> Store:
+        me = Me(parse_address(self._url), "tests", "", "1")
+        found = Standby(me).wait()
+        assert found is not None
+        claim, _ = found
+        self._opened.append((PostgresStore(claim), claim))
+        return self._opened[-1][0]
+
+    def close(self) -> None:
+        """Leave a new store to the next test: that takes less time than making a schema."""
+        for store, _ in self._opened:
+            store.close()
+        address = parse_address(self._url)
+        with connect(address, "tests") as connection:
+            connection.execute(_EMPTY)
+            insert_queue_run(connection)
+
+
+_EMPTY = """
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT c.relname FROM pg_class c
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+    LOOP
+        EXECUTE 'DELETE FROM ' || quote_ident(name)
+            || CASE name WHEN 'meta' THEN ' WHERE name <> ''schema_version''' ELSE '' END;
+    END LOOP;
+    PERFORM setval(pg_get_serial_sequence('failures', 'id'), 1, false);
+END
+$$
+"""
+
+
 class MemoryEngine:
     """There is no difference between closing it and not."""
 
@@ -68,8 +129,16 @@ class MemoryEngine:
         pass
 
 
-ENGINES = {"sqlite": SqliteEngine, "memory": MemoryEngine}
-Engine = SqliteEngine | MemoryEngine
+Engine = SqliteEngine | MemoryEngine | PostgresEngine
+ENGINES = ("sqlite", "memory", "postgres")
+
+
+def engine_of(request: pytest.FixtureRequest, folder: Path) -> Engine:
+    """The engine that a fixture's parameter names."""
+    if request.param == "postgres":
+        return PostgresEngine(request.getfixturevalue("kept_store_url"))
+    return SqliteEngine(folder) if request.param == "sqlite" else MemoryEngine(folder)
+
 
 LIMITED = RunOptions(per_group=GroupLimit(1))
 

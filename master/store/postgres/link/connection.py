@@ -54,9 +54,23 @@ _SERVER = {
     "tcp_user_timeout": str(SILENCE_S * 1000),
     "client_connection_check_interval": "1000",
     "idle_session_timeout": "0",
+    "jit": "off",
+    **dict.fromkeys(
+        (
+            "enable_seqscan",
+            "enable_bitmapscan",
+            "enable_sort",
+            "enable_hashjoin",
+            "enable_mergejoin",
+        ),
+        "off",
+    ),
 }
 """The server's, for this session. It frees the locks of a client that is gone within `SILENCE_S`,
-also where the client's long statement goes on; and it ends no session for being idle."""
+also where the client's long statement goes on; and it ends no session for being idle.
+
+Each of our statements reads a page in the order of an index. A planner that knows too little of a
+table (it was just made) or of a page's end would read all rows, and sort them: that is off."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):

@@ -50,6 +50,7 @@ class Claim:
         self._over = threading.Event()
         self._writing_since = time.monotonic()
         self._is_writing = True
+        self._is_hurried = False
 
     @property
     def connection(self) -> Connection:
@@ -102,6 +103,7 @@ class Claim:
 
         Raises:
             OwnershipLostError: another master has taken over, or this one has given up.
+            StoreError: `hasten` was called, and the server is away.
         """
         close(self.writer)
         self.writer = None
@@ -116,10 +118,16 @@ class Claim:
                 found = None
             if found is not None:
                 return self._is_back(found)
+            if self._is_hurried:
+                raise StoreError("the database is away, and this master ends")
             if self._over.wait(pause_s):
                 self.check()
                 raise OwnershipLostError("this master has released the queue")
         raise AssertionError  # the pauses have no end
+
+    def hasten(self) -> None:
+        """This master ends: a server that is away is waited for no longer."""
+        self._is_hurried = True
 
     def _is_back(self, writer: Connection) -> Connection:
         with self._mutex:

@@ -12,8 +12,9 @@ from typing import IO
 from queue_manager.errors import StoreBusyError, StoreError
 
 from ....changes import QUEUE_RUN, RunRecord
+from ...relational.tables import RUNS
 from .migration import can_migrate, give_space_back, migrate
-from .tables import RUNS
+from .rows import insert
 
 SCHEMA_VERSION = 13
 CHECKPOINT_PAGES = 4_000
@@ -85,6 +86,7 @@ def read_schema() -> str:
 
 def _create(db: sqlite3.Connection) -> None:
     db.executescript(f"BEGIN IMMEDIATE; {read_schema()}")
-    RUNS.insert(db, [RunRecord(QUEUE_RUN, "", [])])
+    queue_run = RUNS.row(RunRecord(QUEUE_RUN, "", []))
+    insert(db, f"INSERT INTO runs ({RUNS.columns})", [queue_run])
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     db.execute("COMMIT")

@@ -24,10 +24,10 @@ from queue_manager.wire.records import DeadLetter, RunOptions
 
 from ....changes import GivenArguments, RunRecord
 from ....failures import WORKERS
+from ...relational.names import hash_key
+from ...relational.read.finding import sought_in
+from ..database import STATEMENTS
 from ..keys import FilterPart
-from ..names import hash_key
-from ..read.finding import sought_in
-from ..read.waiting import CLOSE
 
 log = logging.getLogger("quartermaster.master")
 
@@ -249,7 +249,7 @@ def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, targe
         widened,
         re.sub(r"^CREATE ((?:UNIQUE )?\w+) ", r"CREATE \1 IF NOT EXISTS ", schema, flags=re.M),
         fill,
-        f"{CLOSE};" * bool(tables),
+        f"{STATEMENTS.text('close_blocks', {'which': ''})};" * bool(tables),
         *(f"DROP TABLE old_{table};" for table in tables),
         f"PRAGMA user_version = {target}; COMMIT;",
     ]

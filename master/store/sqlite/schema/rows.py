@@ -1,9 +1,9 @@
-"""Many rows in few statements, and numbers that are kept under names."""
+"""Many rows in few statements."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -19,16 +19,12 @@ def insert(
     head: str,
     rows: Iterable[Collection[Any]],
     end: str = "",
-    group: str = "",
 ) -> None:
-    """Write many rows with one statement: `executemany` gives up the GIL at each row.
-
-    group: what stands for the values of a row, if it is more than placeholders.
-    """
+    """Write many rows with one statement: `executemany` gives up the GIL at each row."""
     waiting = list(rows)
     if not waiting:
         return
-    group = group or f"({','.join('?' * len(waiting[0]))})"
+    group = f"({','.join('?' * len(waiting[0]))})"
     at = 0
     for size in _SIZES:
         while len(waiting) - at >= size:
@@ -39,42 +35,31 @@ def insert(
 
 
 def look_up(
-    db: sqlite3.Connection,
-    query: str,
-    values: Sequence[tuple[Any, ...]],
-    before: tuple[Any, ...] = (),
+    db: sqlite3.Connection, query: str, keys: Sequence[tuple[Any, ...]], values: dict[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of a query with many values in the place of its `{}`. A row may come twice.
+    """The rows of a query with many keys in the place of its `{keys}`. A row may come twice.
 
-    values: all of the same width. Those of width 1 are for `IN ({})`, others for `VALUES {}`.
-    before: the values of the placeholders in front of them.
+    keys: all of the same width. Those of width 1 are for `IN ({keys})`, others for
+    `VALUES {keys}`. values: of the other placeholders, by their names.
     """
     largest = _LOOKED_UP[-1]
-    for at in range(0, len(values), largest):
-        some = values[at : at + largest]
+    for at in range(0, len(keys), largest):
+        some = keys[at : at + largest]
         size = next(size for size in _LOOKED_UP if size >= len(some))
-        width = len(some[0])
-        mark = "?" if width == 1 else f"({','.join('?' * width)})"
-        filled = chain(before, *some, *[some[-1]] * (size - len(some)))
-        yield from db.execute(query.format(",".join([mark] * size)), tuple(filled))
+        filled = list(chain(*some, *[some[-1]] * (size - len(some))))
+        text = query.format(keys=_marks(size, len(some[0])))
+        yield from db.execute(text, values | {f"k{at}": key for at, key in enumerate(filled)})
+
+
+def _marks(size: int, width: int) -> str:
+    """Placeholders for so many keys."""
+    if width == 1:
+        return ",".join([f":k{at}" for at in range(size)])
+    rows = (range(at, at + width) for at in range(0, size * width, width))
+    return ",".join([f"({','.join([f':k{at}' for at in row])})" for row in rows])
 
 
 def one(db: sqlite3.Connection, query: str, *values: object) -> Any:
     """The first value of the first row. None: there is no row."""
     row = db.execute(query, values).fetchone()
     return None if row is None else row[0]
-
-
-def get_meta(db: sqlite3.Connection, name: str) -> int:
-    """The number under a name, 0 if there is none."""
-    return one(db, "SELECT value FROM meta WHERE name = ?", name) or 0
-
-
-def set_meta(db: sqlite3.Connection, name: str, value: int) -> None:
-    """Keep a number under a name."""
-    set_metas(db, {name: value})
-
-
-def set_metas(db: sqlite3.Connection, numbers: Mapping[str, int]) -> None:
-    """Keep numbers under their names."""
-    insert(db, "INSERT OR REPLACE INTO meta (name, value)", numbers.items())

@@ -21,6 +21,7 @@ from tests.unit.master.store_records import (
     Engine,
     block,
     commit,
+    engine_of,
     loaded,
     run_record,
     tracked,
@@ -33,7 +34,7 @@ HOUR = 3_600.0
 
 @pytest.fixture(params=ENGINES)
 def engine(request: Any, tmp_path: Path) -> Iterator[Engine]:
-    made = ENGINES[request.param](tmp_path)
+    made = engine_of(request, tmp_path)
     yield made
     made.close()
 

@@ -167,7 +167,7 @@ def test_results_that_were_put_without_a_task_go_too(rig: Rig) -> None:
 
 
 def test_a_key_is_free_again_when_its_task_is_gone(rig: Rig) -> None:
-    rig.store._keys.limit = 0  # all of them are in the tree
+    rig.store._database.keys.limit = 0  # all of them are in the tree
     commit(rig.store, block(99, 99, 1, run=QUEUE_RUN, keys=["k99"]))
     rig.later(0.0)
     rig.later(KEEP_S)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from master.store.contract import Store
-from tests.unit.master.store_records import ENGINES, Engine
+from tests.unit.master.store_records import ENGINES, Engine, engine_of
 
 
-@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    made: Engine = request.param(tmp_path)
+    made = engine_of(request, tmp_path)
     yield made
     made.close()
 

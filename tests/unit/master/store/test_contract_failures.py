@@ -162,7 +162,7 @@ def test_groups_go_with_their_run(store: Store) -> None:
 def test_a_run_has_so_many_groups_and_one_for_all_others(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("master.store.sqlite.failures", "tests.memory_groups"):
+    for module in ("master.store.relational.failures", "tests.memory_groups"):
         monkeypatch.setattr(f"{module}.GROUPS", 2)
     for seq, line in ((1, 1), (2, 2), (3, 3), (4, 4), (5, 1)):
         die(store, seq, line=line)

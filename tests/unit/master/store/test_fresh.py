@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from master.store.relational.names import first_bits, hash_key, head_of, names_of
 from master.store.sqlite.filter import SLICES
 from master.store.sqlite.fresh import FreshKeys
-from master.store.sqlite.names import first_bits, hash_key, head_of, names_of
 
 
 def names(run: int, count: int) -> list[bytes]:

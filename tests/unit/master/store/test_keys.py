@@ -11,9 +11,9 @@ import pytest
 
 from master.changes import QUEUE_RUN, BlockRecord
 from master.store.contract import Store
+from master.store.relational.names import first_bits, names_of
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.filter import PART_BYTES, SLICES, Filter, places
-from master.store.sqlite.names import first_bits, names_of
 from queue_manager.errors import StoreError
 from tests.asked import taken_keys
 from tests.unit.master.store_records import (
@@ -52,7 +52,7 @@ def one(store: SqliteStore, query: str) -> Any:
 
 
 def names_by_slice(store: SqliteStore) -> list[list[bytes]]:
-    return [store._keys.fresh.of_slice(number) for number in range(SLICES)]
+    return [store._database.keys.fresh.of_slice(number) for number in range(SLICES)]
 
 
 def fresh_on_disk(store: SqliteStore) -> int:
@@ -66,10 +66,10 @@ def test_few_are_fresh_and_a_commit_moves_few(store: SqliteStore) -> None:
     moved = 0
     for number in range(1, 100):
         commit(store, keyed(number, 20))
-        assert store._keys.fresh.count <= MOST
+        assert store._database.keys.fresh.count <= MOST
         before, moved = moved, one(store, "SELECT COUNT(*) FROM keys")
         assert moved - before <= 20 + 15  # as many as came, and the rest of a slice
-        assert moved + store._keys.fresh.count == 20 * number
+        assert moved + store._database.keys.fresh.count == 20 * number
         assert fresh_on_disk(store) <= 4 * MOST
     assert taken_keys(store, 1, [f"{n}/7" for n in range(101)]) == {f"{n}/7" for n in range(1, 100)}
 
@@ -80,18 +80,21 @@ def test_what_is_fresh_is_so_after_a_restart_and_nothing_else_is(tmp_path: Path)
     for number in range(1, 60):
         assert isinstance(store, SqliteStore)
         commit(store, keyed(number, 20))
-        fresh, moved = names_by_slice(store), store._keys._moved
+        fresh, moved = names_by_slice(store), store._database.keys._moved
         store = engine.crash()
         assert isinstance(store, SqliteStore)
-        assert (names_by_slice(store), store._keys._moved) == (fresh, moved)
+        assert (names_by_slice(store), store._database.keys._moved) == (fresh, moved)
     engine.close()
 
 
 def test_a_commit_of_more_than_may_be_fresh_is_moved_by_the_next(store: SqliteStore) -> None:
     commit(store, keyed(1, 5 * MOST))
-    assert (store._keys.fresh.count, one(store, "SELECT COUNT(*) FROM keys")) == (5 * MOST, 0)
+    assert (store._database.keys.fresh.count, one(store, "SELECT COUNT(*) FROM keys")) == (
+        5 * MOST,
+        0,
+    )
     commit(store, keyed(2, 1))
-    assert store._keys.fresh.count <= MOST
+    assert store._database.keys.fresh.count <= MOST
 
 
 def test_rows_are_numbered_on_when_all_of_them_have_gone(tmp_path: Path) -> None:
@@ -122,7 +125,7 @@ def test_a_run_that_goes_has_no_fresh_keys_either(tmp_path: Path, pruned: bool) 
     for opened in (lambda: store, engine.crash, engine.open):
         again = opened()
         assert isinstance(again, SqliteStore)
-        assert again._keys.fresh.count == 30
+        assert again._database.keys.fresh.count == 30
         assert taken_keys(again, 1, ["1/0"]) == set()
     assert isinstance(again, SqliteStore)
     drop_all(again, 1)
@@ -163,7 +166,7 @@ def test_lookups_without_a_commit_are_not_all_remembered(
     monkeypatch.setattr("master.store.sqlite.keys.REMEMBERED_KEYS", 25)
     for number in range(20):
         assert taken_keys(store, number, [f"{number}/{n}" for n in range(10)]) == set()
-        remembered = [len(one.keys) for some in store._keys._free.values() for one in some]
+        remembered = [len(one.keys) for some in store._database.keys._free.values() for one in some]
         assert sum(remembered) <= 25
     commit(store, keyed(1, 10))
     assert len(taken_keys(store, 1, [f"1/{n}" for n in range(10)])) == 10
@@ -172,7 +175,7 @@ def test_lookups_without_a_commit_are_not_all_remembered(
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 64, 511, 512, 513, 1_500])
 def test_any_number_of_keys_is_found_in_the_tree(store: SqliteStore, count: int) -> None:
     commit(store, keyed(1, 1_500))
-    store._keys.limit = 0
+    store._database.keys.limit = 0
     commit(store, keyed(2, 1))
     assert one(store, "SELECT COUNT(*) FROM keys") == 1_500
     keys = [f"1/{n}" for n in range(count)]

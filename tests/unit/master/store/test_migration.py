@@ -17,6 +17,7 @@ from master.failures import GroupsSought, NewestSought
 from master.history import Counted
 from master.reads import RunsSought
 from master.scheduled import ScheduleRecord
+from master.store.sqlite.database import STATEMENTS
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.schema.file import SCHEMA_VERSION
 from master.tries import Fate, TryRecord
@@ -227,9 +228,9 @@ def test_a_migration_that_is_broken_off_leaves_the_old_file_and_is_done_again(
 ) -> None:
     old_file(tmp_path / "old")
     before = schema(tmp_path / "old")
-    monkeypatch.setattr(
-        "master.store.sqlite.schema.migration.CLOSE", "SELECT * FROM a_table_that_is_not_there"
-    )
+    broken = {**STATEMENTS._texts, "close_blocks": "SELECT * FROM a_table_that_is_not_there"}
+    monkeypatch.setattr(STATEMENTS, "_texts", broken)
+    monkeypatch.setattr(STATEMENTS, "_made", {})
     with pytest.raises(StoreError, match=r"can't use \S+queue\.sqlite3: [^\n]+$"):
         SqliteStore(tmp_path / "old")
     assert schema(tmp_path / "old") == before

@@ -8,9 +8,10 @@ from enum import StrEnum
 
 import pytest
 
-from master.store.sqlite.schema import tables
+from master.store.relational import tables
+from master.store.relational.tables import Kept, Table, packed
+from master.store.sqlite.database import SqliteDatabase
 from master.store.sqlite.schema.file import read_schema
-from master.store.sqlite.schema.tables import Kept, Table, packed
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ THINGS = Table(
             {"low": lambda span: span[0], "high": lambda span: span[1]}, lambda *span: span
         ),
     },
-    constants={"open": "1"},
+    constants={"open": 1},
 )
 
 
@@ -80,10 +81,11 @@ def test_a_field_has_the_column_of_its_name_or_is_kept_as_was_said() -> None:
 
 
 def test_records_come_back_as_they_were_written(db: sqlite3.Connection) -> None:
+    db.executescript(read_schema())
     db.execute(f"CREATE TABLE things ({THINGS.columns}, open)")
     first = Thing(1, None, Colour.RED, True, None, (3, 4), last=0.5)
     second = Thing(2, "g", Colour.BLUE, False, ["a", "痛"], (0, 2**62))
-    THINGS.insert(db, [first, second])
+    THINGS.insert(SqliteDatabase(db), [first, second])
     rows = db.execute(f"SELECT {THINGS.columns} FROM things ORDER BY id").fetchall()
     assert rows[0] == (1, None, "red", 1, None, 3, 4, 0.5)
     loaded = [THINGS.load(row) for row in rows]
@@ -96,8 +98,9 @@ def test_records_replace_those_with_the_same_key(db: sqlite3.Connection) -> None
     quotas = tables.QUOTAS
     db.executescript(read_schema())
     some = [tables.QuotaCounts(n, n) for n in range(300)]
-    quotas.replace(db, {(1, f"q{n}"): counts for n, counts in enumerate(some)})
-    quotas.replace(db, {(1, "q0"): tables.QuotaCounts(9, 8)})
+    database = SqliteDatabase(db)
+    quotas.replace(database, {(1, f"q{n}"): counts for n, counts in enumerate(some)})
+    quotas.replace(database, {(1, "q0"): tables.QuotaCounts(9, 8)})
     row = db.execute(f"SELECT {quotas.columns} FROM quotas WHERE name = 'q0'").fetchone()
     assert quotas.load(row) == tables.QuotaCounts(9, 8)
     assert db.execute("SELECT COUNT(*) FROM quotas").fetchone() == (300,)

@@ -1,0 +1,152 @@
+"""Transactions, one at a time, on the connection that owns the database.
+
+Owns what becomes of one whose connection breaks: it waits for the database, and looks the commit up
+by its number, so nobody guesses. Knows nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+from psycopg import errors
+
+from queue_manager.errors import StoreError
+
+from ..database import PostgresDatabase
+from ..failing import is_broken, unwritten
+from ..ownership.claim import Claim
+from ..turns import Newest, Turn
+from .connection import close, one_line
+from .pipeline import Call
+from .trouble import Trouble
+
+T = TypeVar("T")
+Write = Callable[[PostgresDatabase], T]
+
+WHO = "writer"
+
+_TRIES = 4
+"""How often a transaction is tried whose connection broke before it was committed. One that breaks
+the server each time must not be tried for ever."""
+
+_PATIENCE_S = 5.0
+"""How long a transaction may take for which the loop waits."""
+
+
+class Writer:
+    """Transactions that are numbered. newest: the values as of the last commit."""
+
+    def __init__(self, claim: Claim, newest: Newest, trouble: Trouble) -> None:
+        self._claim = claim
+        self._newest = newest
+        self._trouble = trouble
+        self._number = newest.number
+        self._db = PostgresDatabase(claim.connection, newest)
+        self._away = ""
+
+    async def commit(self, write: Write[T]) -> T:
+        """Have a transaction while the loop goes on. It waits for a database that is away.
+
+        Raises StoreError; nothing of the transaction is on disk then.
+        """
+        number = self._next()
+        for _ in range(_TRIES):
+            if self._away:
+                await asyncio.to_thread(self._reconnect)
+            turn = Turn(self._newest, number)
+            done: list[T] = []
+            try:
+                calls = self._write(turn, write, done)
+                await self._db.pipeline.run(calls)
+            except Exception as error:
+                self._fail(error)
+            else:
+                self._succeed(turn)
+                return done[0]
+            await asyncio.to_thread(self._reconnect)
+            is_there = await asyncio.to_thread(self._has, number)
+            if done and is_there:
+                turn.taken()
+                return done[0]
+        raise StoreError(f"the connection broke in each of {_TRIES} tries: {self._trouble.last}")
+
+    def write(self, write: Write[T]) -> T:
+        """Have a transaction, and wait for it. It does not wait for a database that is away.
+
+        Raises StoreError. If the connection broke, somebody may have committed it.
+        """
+        if self._away:
+            raise StoreError(self._away)
+        turn = Turn(self._newest, self._next())
+        done: list[T] = []
+        try:
+            self._db.pipeline.run_now(self._write(turn, write, done), _PATIENCE_S)
+        except Exception as error:
+            self._fail(error)
+            raise StoreError(self._away) from error
+        self._succeed(turn)
+        return done[0]
+
+    def _next(self) -> int:
+        self._number = max(self._number, self._newest.number) + 1
+        return self._number  # never used again, whatever becomes of this transaction
+
+    def _write(self, turn: Turn, write: Write[T], done: list[T]) -> list[Call]:
+        """The calls of a transaction. done: gets what `write` returns."""
+        db = self._db
+        db.begin(turn)
+        done.append(write(db))
+        if turn.is_fold_due:
+            _fold(db, turn)
+        values = {"number": turn.number, "epoch": self._claim.epoch, "content": turn.row()}
+        return db.end(db.call("insert_turn", None, values))
+
+    def _succeed(self, turn: Turn) -> None:
+        turn.taken()
+        self._db.committed(self._newest)
+
+    def _fail(self, error: Exception) -> None:
+        """Undo a transaction. It returns if the connection is of no use any more."""
+        connection = self._db.pipeline.connection
+        if isinstance(error, psycopg.Error) and is_broken(connection, error):
+            self._away = f"the database is away: {one_line(error)}"
+            self._trouble.begin(WHO, self._away)
+            close(connection)
+            return
+        self._db.leave(self._newest)
+        if isinstance(error, errors.DivisionByZero):  # the fence: `insert_turn`
+            raise self._claim.fenced_off() from error
+        raise unwritten(error) from error
+
+    def _reconnect(self) -> None:
+        """Connect again. Once this session owns the database, the one before has ended: what it
+        has not committed by then it never will.
+        """
+        while self._away:
+            connection = self._claim.reclaim()
+            self._db = PostgresDatabase(connection, self._newest)
+            self._away = ""
+        self._trouble.end(WHO)
+
+    def _has(self, number: int) -> bool:
+        """Whether a commit took place. Raises StoreError."""
+        while True:
+            try:
+                return self._db.one("has_turn", number=number, epoch=self._claim.epoch) is not None
+            except psycopg.Error as error:
+                self._fail(error)
+                self._reconnect()
+
+
+def _fold(db: PostgresDatabase, turn: Turn) -> None:
+    """Write all values that are newer than `meta` and `runs` there."""
+    content = turn.fold()
+    values = content.kept.values()
+    numbers = [value if isinstance(value, int) else None for value in values]
+    some = [None if isinstance(value, int) else value for value in values]
+    db.run("fold_kept", names=list(content.kept), numbers=numbers, bytes=some)
+    db.write_counts(content.counts)
+    db.run("drop_turns", number=turn.number)
