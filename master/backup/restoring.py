@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 from queue_manager.errors import InputError, StoreError
 
-from ..store.sqlite.dropping import NUMBERS, next_number
+from ..store.relational.upkeep.dropping import NUMBERS, next_number
+from ..store.sqlite.database import SqliteDatabase
 from ..store.sqlite.schema.file import lock, open_database
-from ..store.sqlite.schema.rows import get_meta, set_metas
 from .checking import Checked, check_file
 from .copied import read_copy
 from .records import Commit
@@ -84,10 +84,11 @@ def _read(source: Path | BinaryIO, output: BinaryIO) -> Commit | None:
 def _leap(path: Path) -> None:
     """Make all numbers greater that are never to be given twice."""
     with contextlib.closing(open_database(path)) as db:  # one of an older release becomes new here
-        numbers = {name: next_number(db, name, *where) for name, *where in NUMBERS}
-        numbers["epoch"] = get_meta(db, "epoch")
+        database = SqliteDatabase(db)
+        numbers = {name: next_number(database, name, *where) for name, *where in NUMBERS}
+        numbers["epoch"] = database.number("epoch")
         db.execute("BEGIN IMMEDIATE")
-        set_metas(db, {name: number + _LEAPS[name] for name, number in numbers.items()})
+        database.keep({name: number + _LEAPS[name] for name, number in numbers.items()})
         db.execute("COMMIT")
 
 

@@ -46,9 +46,9 @@ class Holding:
 
     def open_store(self) -> Store:
         """The store, which releases the ownership when it is closed. Raises StoreError."""
-        from ..store.postgres.engine import PostgresStore  # type: ignore[import-not-found]
+        from ..store.postgres.engine import PostgresStore
 
-        store: Store = PostgresStore(self._claim.me.address, self._claim)
+        store: Store = PostgresStore(self._claim)
         return store
 
     def masters(self) -> list[MasterStatus]:
