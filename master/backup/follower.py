@@ -21,6 +21,7 @@ from .telling import Telling
 PACE_S = 0.2
 """How often the copy is synced to its disk."""
 
+_LOOK_S = 0.05
 _NOTE_S = 1.0
 _FAST = 1_000
 """So many frames between two looks, and the log is held."""
@@ -99,7 +100,7 @@ class Follower:
         holding.hold()
         batch = source.whole()
         self._telling.begin(batch.size_bytes)
-        target.begin()
+        target.begin(batch.size_bytes)
         for offset, data in source.read(batch):
             target.write(offset, data)
             self._telling.copied(offset + len(data))
@@ -132,8 +133,17 @@ class Follower:
                 self._let_it_begin_again(source, holding, at)
             elif batch.frames <= _FAST:
                 holding.let_go()
-        time.sleep(max(0.0, began + PACE_S - time.monotonic()))
+        self._wait(source, at, began + PACE_S)
         return at
+
+    def _wait(self, source: Source, at: Position, until: float) -> None:
+        """Wait until then, or until the log, which nobody holds, moves fast."""
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_S))
+            if not source.is_held:
+                head = source.head()
+                if head.salts != at.salts or head.frames > at.frames + _FAST:
+                    return
 
     def _copy(self, source: Source, target: Target, batch: Batch, now: float) -> None:
         written = 0

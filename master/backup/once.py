@@ -13,6 +13,7 @@ from typing import BinaryIO
 from queue_manager.errors import OutputError, ReaderGoneError
 
 from .checking import Checked, check_file
+from .copied import private
 from .source import Source
 
 _SYNC_BYTES = 8 * 1024 * 1024
@@ -43,7 +44,7 @@ def copy_to_file(
     part = path.with_name(f".{path.name}.part")
     try:
         try:
-            with open(part, "wb", opener=_private) as output:
+            with open(part, "wb", opener=private) as output:
                 copied = _copy(folder, output, show)
                 output.flush()
                 os.fsync(output.fileno())
@@ -88,7 +89,3 @@ def _copy(folder: Path, output: BinaryIO, show: Callable[[int, int], None]) -> C
                     output.flush()
                     os.fdatasync(output.fileno())
     return Copied(at, batch.size_bytes)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -67,7 +67,7 @@ class Target(Protocol):
     def position(self) -> Position | None:
         """How far it has come; None: it is empty."""
 
-    def begin(self) -> None:
+    def begin(self, size_bytes: int) -> None:
         """All of the store follows, and then replaces what is there with its first commit."""
 
     def write(self, offset: int, data: bytes) -> None:
@@ -97,6 +97,16 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 def packed(kind: bytes, body: bytes = b"", offset: int = 0) -> bytes:
     """A part as bytes."""
     return _HEAD.pack(kind, zlib.crc32(body), len(body), offset) + body
+
+
+def packed_begin(size_bytes: int) -> bytes:
+    """That all of a store follows, as a part."""
+    return packed(BASE, msgspec.msgpack.encode(size_bytes))
+
+
+def size_of(part: Part) -> int:
+    """How many bytes follow."""
+    return msgspec.msgpack.decode(part.body, type=int)
 
 
 def packed_commit(commit: Commit) -> bytes:

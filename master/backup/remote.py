@@ -16,7 +16,6 @@ import msgspec
 
 from .records import (
     ABORT,
-    BASE,
     NOTE,
     VERSION,
     WRITE,
@@ -25,6 +24,7 @@ from .records import (
     Greeting,
     Position,
     packed,
+    packed_begin,
     packed_commit,
     parts,
 )
@@ -75,9 +75,9 @@ class RemoteCopy:
             raise self._lost("is of another release")
         return greeting.position
 
-    def begin(self) -> None:
+    def begin(self, size_bytes: int) -> None:
         """All of a store follows."""
-        self._send(packed(BASE))
+        self._send(packed_begin(size_bytes))
 
     def write(self, offset: int, data: bytes) -> None:
         """Bytes of the store's file."""

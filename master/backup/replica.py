@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from queue_manager.sizes import size_text
+
 from .copied import apply, locked, logs_of, newest, number_of, private, sync, whole_commits
 from .records import (
     BASE,
@@ -29,6 +31,7 @@ from .records import (
     commit_of,
     packed,
     packed_commit,
+    size_of,
 )
 
 STATE = "copy.json"
@@ -70,10 +73,17 @@ class Replica:
         """How far the copy has come; None: it is empty."""
         return None if self._commit is None else self._commit.position
 
-    def begin(self) -> None:
-        """All of a store follows."""
+    def begin(self, size_bytes: int) -> None:
+        """All of a store follows. There must be room for it beside the copy that is there."""
         with self._checked():
             self._drop_new()
+            room = os.statvfs(self._folder)
+            free = room.f_bavail * room.f_frsize
+            if free < size_bytes:
+                raise CopyError(
+                    f"no room in {self._folder} for a whole copy: it takes {size_text(size_bytes)},"
+                    f" and {size_text(free)} are free"
+                )
             place = self._new_place
             place.mkdir(mode=0o700)
             self._new = open(place / "base", "xb", opener=private)  # noqa: SIM115
@@ -255,7 +265,7 @@ def take(part: Part, target: Replica) -> bool:
         target.commit(commit_of(part))
         return True
     elif part.kind == BASE:
-        target.begin()
+        target.begin(size_of(part))
     elif part.kind == b"A":
         target.abort()
     else:

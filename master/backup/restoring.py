@@ -13,18 +13,22 @@ from typing import BinaryIO
 
 from queue_manager.errors import InputError, StoreError
 
-from ..store.relational.upkeep.dropping import NUMBERS, next_number
-from ..store.sqlite.database import SqliteDatabase
 from ..store.sqlite.schema.file import lock, open_database
 from .checking import Checked, check_file
-from .copied import read_copy
+from .copied import private, read_copy, sync
 from .records import Commit
 from .source import FILE
 
 _LEAP = 2**32
-_LEAPS = {"next_run": 1_000, "next_block": _LEAP, "next_seq": _LEAP, "epoch": 1_000}
-"""By how much numbers grow: what the lost master gave out after the copy is never given twice. So
-no outcome of a lost task is taken for one of another task, and no reader of results misses one."""
+LEAPS = {
+    "next_run": ("SELECT COALESCE(MAX(id), 0) + 1 FROM runs", 1_000),
+    "next_block": ("SELECT COALESCE(MAX(id), 0) + 1 FROM blocks", _LEAP),
+    "next_seq": ("SELECT COALESCE(MAX(seq), 0) + 1 FROM outcomes", _LEAP),
+    "epoch": ("SELECT 1", 1_000),
+}
+"""By name, what a number is at least, and by how much it grows: what the lost master gave out after
+the copy is never given twice. So no outcome of a lost task is taken for one of another task, and no
+reader of results misses one."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,15 @@ def restore(folder: Path, source: Path | BinaryIO) -> Restored:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with lock(folder), contextlib.ExitStack() as stack:
             stack.callback(part.unlink, missing_ok=True)
-            with open(part, "wb", opener=_private) as output:
+            with open(part, "wb", opener=private) as output:
                 commit = _read(source, output)
                 output.flush()
                 os.fsync(output.fileno())
             checked = check_file(part)
             _leap(part)
-            kept = _put_aside(folder)
+            kept = put_aside(folder)
             part.replace(folder / FILE)
-            _sync(folder)
+            sync(folder)
     except OSError as error:
         raise StoreError(f"can't restore into {folder}: {error}") from error
     return Restored(checked, kept, commit)
@@ -84,19 +88,19 @@ def _read(source: Path | BinaryIO, output: BinaryIO) -> Commit | None:
 def _leap(path: Path) -> None:
     """Make all numbers greater that are never to be given twice."""
     with contextlib.closing(open_database(path)) as db:  # one of an older release becomes new here
-        database = SqliteDatabase(db)
-        numbers = {name: next_number(database, name, *where) for name, *where in NUMBERS}
-        numbers["epoch"] = database.number("epoch")
         db.execute("BEGIN IMMEDIATE")
-        database.keep({name: number + _LEAPS[name] for name, number in numbers.items()})
+        for name, (highest, leap) in LEAPS.items():
+            query = f"SELECT MAX(({highest}), (SELECT TOTAL(value) FROM meta WHERE name = ?)) + ?"
+            (number,) = db.execute(query, (name, leap)).fetchone()
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, int(number)))
         db.execute("COMMIT")
 
 
-def _put_aside(folder: Path) -> Path | None:
+def put_aside(folder: Path, what: str = "before-restore") -> Path | None:
     """Move the store that is in the folder, with its log, into a folder of its own."""
     if not (folder / FILE).exists():
         return None
-    kept = named = folder / time.strftime("before-restore-%Y%m%d-%H%M%S", time.gmtime())
+    kept = named = folder / f"{what}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     for number in itertools.count(2):
         if not kept.exists():
             break
@@ -107,15 +111,3 @@ def _put_aside(folder: Path) -> Path | None:
             (folder / f"{FILE}{end}").replace(kept / f"{FILE}{end}")
     (folder / f"{FILE}-shm").unlink(missing_ok=True)
     return kept
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -30,7 +30,7 @@ from .kinds import JOB, NUMBER, WHICH
 from .mapping.command import map_command
 from .scheduling.words import schedule_words
 from .shell.options import shell
-from .storing.words import backup_words, restore_words
+from .storing.words import backup_words, migrate_store, restore_words
 from .text.printing import check_output, take_over, tell
 
 _COMPLETION = """\b
@@ -207,7 +207,7 @@ def status(
 @click.argument("run", type=WHICH)
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
 def results(run: int | str, form: str) -> int:
-    """Print the ended tasks of RUN in order, also while it goes on."""
+    """Print ended tasks of RUN in order, also while it goes on."""
     from .listings import show_results
 
     return _code(lambda s: show_results(s, find_authkey(s), run, form))
@@ -327,6 +327,7 @@ def completion(kind: str) -> int:
 commands.add_command(shell)
 commands.add_command(backup_words(lambda: load_settings()))
 commands.add_command(restore_words(lambda: load_settings()))
+commands.add_command(migrate_store)
 for _name, _command in commands.commands.items():
     _command.epilog = _command.epilog or epilog_of(_name)
 

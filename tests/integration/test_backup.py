@@ -17,10 +17,15 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from master.backup.moving.postgres_end import PostgresEnd
 from master.backup.states import CopyState
+from master.store.postgres.address import parse_address
+from master.store.sqlite.engine import SqliteStore
 from tests.documents import document_commands
-from tests.integration.processes import REPO, Master, Process, eventually
+from tests.integration.processes import REPO, Master, Process, clean_environment, eventually
+from tests.postgres_server import DATABASE, PostgresServer, programs
 
 ROUNDS = int(os.environ.get("BACKUP_ROUNDS", "3"))
 """How often the master's disk is lost."""
@@ -103,6 +108,8 @@ def test_what_is_wrong_is_one_line(start_master: Callable[..., Master]) -> None:
     assert "there is no " in place.command("restore", "missing").refusal
     assert "--through is for --follow" in master.command("backup", "--through", "x").refusal
     assert "--follow needs a folder" in master.command("backup", "--follow", "-").refusal
+    url = {"MASTER_STORE": "postgresql://db.example.org/queue"}
+    assert "pg_dump (docs/backup.md)" in master.command("backup", "x", **url).refusal
     with copy.open("r+b") as file:
         file.truncate(5_000)
     assert "is damaged, or no store" in place.command("restore", str(copy)).refusal
@@ -329,3 +336,107 @@ def test_the_commands_of_the_page(start_master: Callable[..., Master]) -> None:
 
 def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def of_the_server(command: str, environment: dict[str, str], folder: Path) -> str:
+    """Run a command of the page, the server's as its user; returns what it prints."""
+    words = ["bash", "-c", command]
+    if os.geteuid() == 0 and not command.startswith("qm "):
+        words = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *words]
+    done = subprocess.run(
+        words, env=environment, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_the_commands_of_the_page_about_postgresql(
+    own_postgres: PostgresServer, start_master: Callable[..., Master], tmp_path: Path
+) -> None:
+    server = own_postgres
+    srv = server.folder / "srv"
+    (srv / "archive").mkdir(parents=True)
+    (srv / "bin").mkdir()
+    url = f"postgresql://quartermaster@/{DATABASE}?host={server.folder}&port={server.port}"
+    base, _, query = url.partition("?")
+    qm = f'#!/bin/sh\nexec {sys.executable} -m master "$@"\n'
+    (srv / "bin" / "qm").write_text(qm)
+    (srv / "bin" / "qm").chmod(0o755)
+    if os.geteuid() == 0:
+        for path in (srv, *srv.iterdir()):
+            shutil.chown(path, "postgres", "postgres")
+    environment = {
+        **clean_environment({"PYTHONPATH": str(REPO), "URL": url, "HOME": str(srv)}),
+        "PATH": f"{srv / 'bin'}:{programs()}:/usr/bin:/bin",
+        "PGHOST": str(server.folder),
+        "PGPORT": str(server.port),
+        "PGUSER": "postgres",
+        "PGDATABASE": DATABASE,
+    }
+
+    def run(command: str) -> str:
+        for old, new in (("/srv/data", str(server.data)), ("/srv", str(srv))):
+            command = command.replace(old, new)
+        return of_the_server(command, environment, srv)
+
+    def number() -> str:
+        """How many rows of the queue there are, as somebody counts who waits for the server."""
+        return run(
+            "psql --tuples-only --command='SELECT COUNT(*) FROM quartermaster.marks'"
+        ).strip()
+
+    def mark(at: int) -> None:
+        run(f"psql --command='INSERT INTO quartermaster.marks VALUES ({at}, 1)'")
+
+    with closing(PostgresEnd(parse_address(url), new=True)) as end:
+        end.finish(1)
+    mark(1)
+    (dump,) = page_commands("PostgreSQL: one copy")[:1]
+    run(dump)
+    mark(2)
+    for command in page_commands("PostgreSQL: one copy")[1:]:
+        told = run(command)
+    assert told.startswith("the numbers of runs go on 1,000 higher")
+    assert number() == "1"
+
+    commands = page_commands("PostgreSQL: any moment")
+    back = next(at for at, text in enumerate(commands) if text.startswith("pg_ctl stop"))
+    server.stop()
+    run("pg_ctl start --pgdata=/srv/data --log=/srv/log")  # from now on it is nobody's child
+    try:
+        for command in commands[:back]:
+            run(command)
+        mark(3)
+        then = run("psql --tuples-only --command='SELECT now()'").strip()
+        mark(4)
+        run("psql --command='SELECT pg_switch_wal()'")
+        for command in commands[back:]:
+            run(
+                re.sub(
+                    r"recovery_target_time = '[^']*'", f"recovery_target_time = '{then}'", command
+                )
+            )
+            if command.startswith("pg_ctl start"):
+                eventually(lambda: run("psql -tc 'SELECT pg_is_in_recovery()'").strip() == "f")
+        assert number() == "2"
+    finally:
+        run("pg_ctl stop --pgdata=/srv/data --mode=immediate")
+    server.start()
+    assert number() == "2"
+
+    moved, back_again = page_commands("From one engine to the other")
+    data = tmp_path / "data"
+    SqliteStore(data).close()
+    place = f"{base}?schema=moved&{query}"
+    environment["URL"] = place
+    for command in (moved, back_again):
+        command = command.replace("$URL?schema=moved", "$URL")
+        words = {**clean_environment({"PYTHONPATH": str(REPO)}), "URL": place}
+        words["PATH"] = f"{srv / 'bin'}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", command], env=words, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("copied 0 runs with 0 tasks: ")
+    assert (tmp_path / "other-data" / "queue.sqlite3").exists()

@@ -74,7 +74,7 @@ def test_operations_has_every_setting_and_no_other() -> None:
 
 def test_operations_has_every_command_with_its_options() -> None:
     section = text_of("docs/operations.md").partition("## Commands")[2].partition("\n## ")[0]
-    rows = dict(re.findall(r"^\| `qm (\w+)(.*?)` \|", section, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `qm ([\w-]+)(.*?)` \|", section, re.MULTILINE))
     assert rows.keys() == qm.commands.keys()
     for name, command in qm.commands.items():
         given = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]

@@ -31,7 +31,7 @@ class Writer:
 
     def whole(self, pages: int = 20) -> None:
         self.data = bytearray(self.dice.randbytes(PAGE * pages))
-        self.replica.begin()
+        self.replica.begin(10_000)
         self.replica.write(0, bytes(self.data))
         self._commit()
 
@@ -130,11 +130,11 @@ def test_a_new_copy_replaces_the_old_one_only_when_it_is_whole(tmp_path: Path) -
         writer = Writer(replica)
         writer.whole()
         before = bytes(writer.data)
-        replica.begin()
+        replica.begin(10_000)
         replica.write(0, b"half of it")
     assert copy_of(folder) == (1, before)
     with closing(Replica(folder)) as replica:
-        replica.begin()
+        replica.begin(10_000)
         replica.write(0, b"half of it")
         replica.abort()
         writer.replica = replica
@@ -177,6 +177,16 @@ def test_a_full_disk_is_one_line_and_the_copy_goes_on_when_there_is_room(
         writer = Writer(replica)
         writer.whole()
     assert copy_of(folder) == (1, bytes(writer.data))
+
+
+def test_a_whole_copy_needs_room_before_it_begins(tmp_path: Path) -> None:
+    with closing(Replica(tmp_path)) as replica:
+        Writer(replica).whole()
+        with pytest.raises(
+            CopyError, match=r"no room in .*: it takes 4096\.0 TiB, and .* are free"
+        ):
+            replica.begin(2**52)
+    assert copy_of(tmp_path)[0] == 1
 
 
 def test_two_who_write_one_copy_are_one_too_many(tmp_path: Path) -> None:
