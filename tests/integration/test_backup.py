@@ -440,3 +440,36 @@ def test_the_commands_of_the_page_about_postgresql(
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("copied 0 runs with 0 tasks: ")
     assert (tmp_path / "other-data" / "queue.sqlite3").exists()
+
+
+def test_a_queue_goes_to_postgresql_and_back_with_its_results(
+    start_master: Callable[..., Master], store_url: str
+) -> None:
+    master = start_master()
+    worker = master.worker()
+    run = master.submit("square", "count=300")
+    before = master.ended_tasks(run, 300)
+    waiting = master.submit("count_up", "count=100")
+    master.ended_tasks(waiting, 100)
+    worker.terminate()
+    master.submit("square", "count=7", "--key", "later")  # nobody takes it before the move
+    data = master.settings["MASTER_DATA"]
+    refusal = master.command("migrate-store", data, store_url).refusal
+    assert "is in use by the master with process id" in refusal
+    master.process.terminate()
+    ended = master.command("migrate-store", data, store_url)
+    assert re.fullmatch(r"copied 3 runs with [\d,]+ tasks: [\d,]+ rows, the same .*\n", ended.out)
+    master.settings["MASTER_STORE"] = store_url
+    master.serve()
+    assert master.results(run) == before
+    worker = master.worker()
+    later = master.ended_tasks(3, 7)
+    assert "is in use by " in master.command("migrate-store", store_url, data).refusal
+    worker.terminate()
+    master.process.terminate()
+    other = str(master.folder / "other")
+    assert master.command("migrate-store", store_url, other).code == 0
+    del master.settings["MASTER_STORE"]
+    master.settings["MASTER_DATA"] = other
+    master.serve()
+    assert (master.results(run), master.results(3)) == (before, later)
