@@ -34,6 +34,7 @@ def measure(scene: Scene, rounds: int) -> dict[signal.Signals, list[tuple[float,
         done = old.run_status(run).done
         eventually(lambda old=old, done=done: old.run_status(run).done > done + 20)  # type: ignore[misc]
         time.sleep(turn * 0.37 % 1.0)  # a freeze comes at any time after a beat
+        print(f"{number.name} of {old.name}, {done} done", flush=True)
         before, since = old.run_status(run).done, time.monotonic()
         old.process.popen.send_signal(number)
         found[number].append(scene.takes_over(new, run, before + 20, since))
@@ -53,8 +54,12 @@ def main(rounds: int) -> None:
     """Measure and print."""
     started: list[Any] = []
     with tempfile.TemporaryDirectory() as folder, running_server(fsync="on") as server:
+        scene = Scene(Path(folder), server, started)
         try:
-            found = measure(Scene(Path(folder), server, started), rounds)
+            found = measure(scene, rounds)
+        except AssertionError:
+            print(scene.sessions(), *(process.log for process in started), sep="\n==\n")
+            raise
         finally:
             for process in reversed(started):
                 process.popen.send_signal(signal.SIGCONT)

@@ -136,6 +136,17 @@ class Scene:
         self.started.append(worker)
         return worker
 
+    def sessions(self) -> str:
+        """What the server's sessions do and wait for, and who the masters are, for a failure."""
+        with self.server.superuser("queue") as db:
+            rows = db.execute(
+                "SELECT pid, application_name, state, wait_event, pg_blocking_pids(pid), query"
+                " FROM pg_stat_activity WHERE usename = 'quartermaster'"
+            ).fetchall()
+            rows += db.execute("SELECT * FROM shared.masters").fetchall()
+            rows += db.execute("SELECT * FROM shared.owner").fetchall()
+        return "\n".join(map(str, rows))
+
     def starts(self) -> list[tuple[int, float]]:
         """Each start of a task: its number, and when."""
         return [tuple(json.loads(line)) for line in self.notes.read_text().splitlines()]
@@ -145,7 +156,11 @@ class Scene:
 
         before: the results that there were. since: of the monotonic clock.
         """
-        eventually(lambda: peer.is_active, 30.0, f"{peer.name} active:\n{peer.process.log}")
+        try:
+            eventually(lambda: peer.is_active, 30.0, f"{peer.name} active")
+        except AssertionError as error:
+            logs = "".join(f"== {one.name}\n{one.process.log}" for one in self.peers)
+            raise AssertionError(f"{error}\n{logs}\n{self.sessions()}") from None
         answers_s = time.monotonic() - since
         eventually(lambda: peer.run_status(run).done > before, 30.0)
         return answers_s, time.monotonic() - since
