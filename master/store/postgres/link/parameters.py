@@ -33,7 +33,7 @@ class Parameter(NamedTuple):
 
 
 _NOTHING = Parameter(b"{}", 0)
-"""An array of no values: who reads the statement knows of which type."""
+"""An array of no values: the server finds its type, as that of one with NULLs alone."""
 
 
 def _text(value: str) -> bytes:
@@ -64,7 +64,9 @@ def parameter(value: Any) -> Parameter:
         return parameter(_plain(value))
     if not value:
         return _NOTHING
-    first = next((one for one in value if one is not None), 0)
+    first = next((one for one in value if one is not None), None)
+    if first is None:
+        return Parameter(b"{%s}" % b",".join([b"NULL"] * len(value)), 0)
     return array(value, _TYPES[type(first)])
 
 
