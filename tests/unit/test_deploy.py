@@ -248,3 +248,13 @@ def test_every_command_for_swarm_is_run_by_a_test() -> None:
             continue
         written = written.removeprefix(constants["QM"])
         assert re.search(rf"""["']{re.escape(written)}["']""", source), command
+
+
+def test_the_service_that_follows_has_no_network_and_the_settings_of_the_master() -> None:
+    follower = _read("deploy/backup.yml")["services"]["backup"]
+    master = _read("docker-compose.yml")["services"]["master"]
+    assert follower["network_mode"] == "none"
+    for setting in ("image", "read_only", "cap_drop", "security_opt", "init", "restart"):
+        assert follower[setting] == master[setting], setting
+    assert "data:/data" in master["volumes"]
+    assert follower["volumes"] == ["data:/data", "${BACKUP_FOLDER:-backup}:/backup"]
