@@ -26,6 +26,13 @@ PAUSE = 64
 """After a wait in vain, so many turns pass before one more sender than before is waited for."""
 
 
+async def drive(running: Running) -> None:
+    """Run what yields the futures that it waits for, outside of any turn."""
+    with contextlib.suppress(StopIteration):
+        while True:
+            await asyncio.wait([running.send(None)])
+
+
 class Driver:
     """Begins turns when they are wanted.
 

@@ -24,7 +24,7 @@ from ..reads import ReadAnswer, ReadRequest
 from ..store.contract import Store
 from .answer import Awaited, guarded
 from .commit import Commit
-from .driver import Driver
+from .driver import Driver, drive
 from .known import Known
 from .payloads import Payloads
 from .prepare import Prepared, prepare
@@ -171,7 +171,7 @@ class Turn:
         await self._driver.wait_until_idle()
         if self.broker.progress:
             try:
-                await self._commit.commit()
+                await drive(self._commit.commit())
             except Exception as error:
                 log.error("%s; some results will be collected or delivered again", error)
 

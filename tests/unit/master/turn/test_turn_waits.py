@@ -365,3 +365,19 @@ def test_all_that_a_turn_needs_is_read_in_one_request(
         assert len(reads) == 1
 
     play(scene)
+
+
+def test_the_progress_since_the_last_turn_is_written_at_the_end(wait_in: Play) -> None:
+    async def scene(world: World, store: WaitingStore) -> None:
+        run = await new_run(world, store)
+        world.broker.collected(run, CollectCursor(3), 0)
+        writing = asyncio.ensure_future(world.turn.write_rest())
+        await world.turns()
+        assert (len(store.commits), writing.done()) == (1, False)
+        await commit(world, store)
+        await writing
+        loaded = store.load_run(run.id)
+        assert loaded is not None
+        assert loaded.record.collect_cursor.number == 3
+
+    wait_in(scene)
