@@ -20,9 +20,10 @@ from queue_manager import connect, connect_async
 from queue_manager.client.connection.link import Link
 from queue_manager.client.connection.program import client_hello
 from queue_manager.client.connection.session import connected
+from queue_manager.django.connection import connection_to
 from queue_manager.errors import UnreachableError, WrongKeyError
 from queue_manager.settings import load_settings
-from queue_manager.wire.messages import AskSessions, SessionList
+from queue_manager.wire.messages import AskSessions, AskStatus, SessionList, Status
 from queue_manager.wire.reach.masters import Masters
 from tests.doors import Door
 from tests.integration.processes import KEY, Master, Process, eventually
@@ -173,6 +174,23 @@ def test_programs_name_several_masters(master: Master, doors: tuple[Door, Door])
             return (await qm.status()).version
 
     assert asyncio.run(ask())
+
+
+def test_the_session_of_a_django_process_finds_the_active_one(
+    master: Master, doors: tuple[Door, Door]
+) -> None:
+    settings = load_settings({**at(doors), "QUEUE_AUTHKEY": KEY})
+    session = connection_to(settings, 20.0)
+    assert connection_to(settings, 20.0) is session
+
+    def ask() -> str:
+        return session.begin(session.limited(session.again(AskStatus, Status))).result().version
+
+    version = ask()
+    crash(*doors)
+    assert ask() == version
+    assert doors[1].came > 0
+    session.close()
 
 
 def test_a_wrong_key_is_told_while_the_other_master_stands_by(doors: tuple[Door, Door]) -> None:
