@@ -91,9 +91,11 @@ chaos: venv ## inject random faults into plain processes, check every promise: S
 	@$(PYTHON_IN_VENV) -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 bench: venv ## measure on this machine, compare with the bounds: NAMES="idle keys"
+	-@scripts/postgres.sh
 	@$(PYTHON_IN_VENV) -m bench $(NAMES)
 
 bench-brief: venv ## run every benchmark for a second or two, to see that it runs; compare nothing
+	-@scripts/postgres.sh
 	@BENCH_BRIEF=1 $(PYTHON_IN_VENV) -m bench $(NAMES)
 	@scripts/peers.sh redis
 	@$(if $(NAMES),,BENCH_BRIEF=1 $(PYTHON_IN_VENV) -m bench.peers)

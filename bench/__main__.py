@@ -18,6 +18,8 @@ from . import crawling, logs, machine, results
 from .brief import BRIEF
 from .figure import Figure, table
 from .logs import workers
+from .postgres import bloat, latency, takeover
+from .postgres import throughput as postgres
 from .rig.processes import CACHE, RESULTS
 from .scale import decades, delayed, growth, looking, many, reconnect, rerun, sessions
 from .speed import (
@@ -41,6 +43,10 @@ from .speed import (
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "throughput": ("Durable throughput: submit, work, result on disk, collect", throughput.measure),
+    "postgres": ("Durable throughput on PostgreSQL, beside SQLite and others", postgres.measure),
+    "postgres-latency": ("One idle task on PostgreSQL, submit to result", latency.measure),
+    "postgres-bloat": ("Ten million tasks on PostgreSQL, a snapshot held", bloat.measure),
+    "takeover": ("A standby master takes over", takeover.measure),
     "page": ("Durable throughput, with the pages open and without", page.measure),
     "idle": ("One idle task, submit to result", idle.measure),
     "percentiles": ("Submit to result at a steady rate", percentiles.measure),

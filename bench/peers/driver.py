@@ -65,6 +65,19 @@ def burst(client: Client, work: str, count: int, bulk: bool) -> float | None:
     return took_s
 
 
+def parts(client: Any, work: str, count: int) -> tuple[float, float]:
+    """As `burst` in bulk. Returns the seconds of the submits alone, and of all."""
+    payloads = works.payloads(work, count)
+    expected = works.results(work, payloads)
+    began = time.perf_counter()
+    handles = client.in_bulk(work, payloads)
+    submit_s = time.perf_counter() - began
+    found = client.collect(handles)
+    if found != expected:
+        raise RuntimeError(f"{work}: wrong results")
+    return submit_s, time.perf_counter() - began
+
+
 def trips(client: Client, count: int, most_s: float) -> list[float]:
     """The seconds of one task after another, submit to result, with a pause before each.
 
@@ -114,6 +127,7 @@ def _peeked(client: Client, handle: Any) -> Any:
 COMMANDS: dict[str, Callable[..., Any]] = {
     "ready": ready,
     "burst": burst,
+    "parts": parts,
     "trips": trips,
     "fault": fault,
     "offered": offered,

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
 import subprocess
 from pathlib import Path
 
-from ..rig import processes
+from ..rig import postgres, processes
 from . import environment
-
-USER = "postgres"
-"""PostgreSQL does not run as root. Debian's package makes this user."""
 
 
 def check(command: str) -> None:
@@ -22,9 +16,10 @@ def check(command: str) -> None:
         words(program)
     if program == "postgres":
         processes.CACHE.mkdir(parents=True, exist_ok=True)
-        reached = subprocess.run([*_as_user(), "test", "-x", str(processes.CACHE)], cwd="/")
+        reached = subprocess.run([*postgres.as_user(), "test", "-x", str(processes.CACHE)], cwd="/")
         if reached.returncode:
-            raise environment.MissingError(f"not started: {USER} cannot reach {processes.CACHE}")
+            text = f"not started: {postgres.USER} cannot reach {processes.CACHE}"
+            raise environment.MissingError(text)
 
 
 def words(program: str) -> tuple[str, ...]:
@@ -32,24 +27,17 @@ def words(program: str) -> tuple[str, ...]:
     if program == "redis-server":
         return (_redis(),)
     if program == "postgres":
-        return (*_as_user(), str(_postgres_folder() / "postgres"))
+        try:
+            return postgres.command(program)
+        except postgres.MissingServerError as error:
+            raise environment.MissingError(f"not installed: {error}") from None
     return (environment.program(program),)
 
 
 def prepare(command: str, folder: Path) -> None:
     """What a server needs in its folder before its first start."""
-    if not command.startswith("postgres "):
-        return
-    data = folder / "pg"
-    data.mkdir()
-    if os.geteuid() == 0:
-        folder.chmod(0o755)
-        for path in (folder, data):
-            shutil.chown(path, USER)
-        data.chmod(0o700)
-    initdb = str(_postgres_folder() / "initdb")
-    settings = ["-U", USER, "--auth=trust", "-D", str(data)]
-    subprocess.run([*_as_user(), initdb, *settings], check=True, capture_output=True, cwd="/")
+    if command.startswith("postgres "):
+        postgres.make_cluster(folder)
 
 
 def _redis() -> str:
@@ -62,20 +50,3 @@ def _redis() -> str:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(path)
     return str(link)
-
-
-def _as_user() -> tuple[str, ...]:
-    if os.geteuid() != 0:
-        return ()
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        raise environment.MissingError(f"not installed: no user {USER}") from None
-    return ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
-
-
-def _postgres_folder() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name)
-    if not found:
-        raise environment.MissingError("not installed: no PostgreSQL server on this machine")
-    return found[-1]

@@ -75,6 +75,11 @@ class Station:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @property
+    def url(self) -> str:
+        """Where the broker is."""
+        return self._known["url"]
+
     def ask(self, do: str, **more: Any) -> Any:
         """The driver's answer. Raises RuntimeError with what went wrong there."""
         return self._driver.ask(do, **more)

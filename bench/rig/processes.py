@@ -164,10 +164,12 @@ def master(
     port: int = 0,
     jobs: Path = HERE / "jobs",
     more: Mapping[str, str] = MappingProxyType({}),
+    stands_by: bool = False,
 ) -> Iterator[tuple[Process, int]]:
     """Start a master that serves, and give it and its port.
 
     store: False takes the null store. port: 0 takes any free port. more: further settings.
+    stands_by: another master has the store; wait until this one stands by.
     """
     environment = {
         "MASTER_DATA": str(folder / "data"),
@@ -180,7 +182,8 @@ def master(
     module = "master" if store else "bench.rig.null_master"
     process = Process([module, "serve"], folder / "master.log", environment)
     with process:
-        taken = process.wait_line(r"listening on 127\.0\.0\.1:(\d+)")[1]
+        says = "stands by" if stands_by else "listening"
+        taken = process.wait_line(rf"{says} on 127\.0\.0\.1:(\d+)")[1]
         yield process, int(taken)
 
 

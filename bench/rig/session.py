@@ -8,7 +8,7 @@ import functools
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Literal
 
 from queue_manager import codec
@@ -36,10 +36,19 @@ _MANY_LEASES = 1_000
 
 
 @contextlib.asynccontextmanager
-async def client(port: int, role: Literal["client", "runner"] = "client") -> AsyncIterator[Link]:
-    """Connect a session. role: the master takes tasks of a `runner` for any run."""
+async def client(
+    port: int | Iterable[int], role: Literal["client", "runner"] = "client"
+) -> AsyncIterator[Link]:
+    """Connect a session.
+
+    Args:
+        port: of the master; several where one of several masters is the active one.
+        role: the master takes tasks of a `runner` for any run.
+    """
     hello = Hello(role, socket.gethostname(), os.getpid())
-    link = Link(Masters([("127.0.0.1", port)]), AUTHKEY, lambda: hello, mode=processes.tls_mode)
+    ports = [port] if isinstance(port, int) else port
+    masters = Masters([("127.0.0.1", number) for number in ports])
+    link = Link(masters, AUTHKEY, lambda: hello, mode=processes.tls_mode)
     running = asyncio.create_task(link.run())
     try:
         await asyncio.wait_for(link.wait_up(), CONNECT_S)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..brief import sized
@@ -38,14 +39,22 @@ class Stored:
     """A store with one run, and the master that serves it. kind: arguments of `Backlog`."""
 
     def __init__(
-        self, stack: ExitStack, *, before: Callable[[Path], None] | None = None, **kind: Any
+        self,
+        stack: ExitStack,
+        *,
+        before: Callable[[Path], None] | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
+        **kind: Any,
     ) -> None:
-        """before: fills the folder of the data before the master starts. kind: of `Backlog`."""
-        self._stack = stack
+        """before: fills the folder of the data before the master starts.
+
+        more: further settings of the master. kind: of `Backlog`.
+        """
+        self._stack, self._more = stack, more
         self.folder = stack.enter_context(processes.scratch())
         if before is not None:
             before(self.folder / "data")
-        self.master, self.port = stack.enter_context(processes.master(self.folder))
+        self.master, self.port = stack.enter_context(processes.master(self.folder, more=more))
         # One id for all sessions: a restarted master waits for the workers that it knew.
         self._worker = uuid.uuid4().hex
         self.backlog = Backlog(self.folder, self.port, **kind)
@@ -98,7 +107,7 @@ class Stored:
     def _restart(self, leases: bool) -> _Start:
         self.master.process.kill()
         self.master.process.wait()
-        another = processes.master(self.folder, port=self.port)
+        another = processes.master(self.folder, port=self.port, more=self._more)
         self.master, _ = self._stack.enter_context(another)
         if leases:
             asyncio.run(session.first_lease(self.port, self._worker))

@@ -44,8 +44,8 @@ def measure() -> list[Figure]:
         _, port = stack.enter_context(processes.master(folder, job="squares"))
         stack.enter_context(processes.worker(folder, port))
         plain = tutorial.connected(stack.enter_context(tutorial.plain_server()))
-        own = stack.enter_context(_OwnClient(port, folder))
-        commits = _Commits(folder / "commits.sqlite3")
+        own = stack.enter_context(OwnClient(port, folder))
+        commits = Commits(folder / "commits.sqlite3")
         stack.callback(commits.close)
         empty = plain.get_task_queue()
         busy_port = stack.enter_context(tutorial.plain_server())
@@ -58,20 +58,20 @@ def measure() -> list[Figure]:
         kinds: list[tuple[str, Sample]] = [
             (
                 "tutorial: a task, put to result of get",
-                _timed(partial(_put_and_get, their_tasks, their_results)),
+                timed(partial(_put_and_get, their_tasks, their_results)),
             ),
-            ("tutorial: a bare call (qsize)", _timed(lambda n: empty.qsize())),
-            ("SQLite: a commit with fsync", _timed(commits.commit)),
+            ("tutorial: a bare call (qsize)", timed(lambda n: empty.qsize())),
+            ("SQLite: a commit with fsync", timed(commits.commit)),
             ("a task: our client, submit to page of results", own.task),
             (
                 "a task: stock client, put to result of get",
-                _timed(partial(_put_and_get, tasks, results)),
+                timed(partial(_put_and_get, tasks, results)),
             ),
         ]
         for _, sample in kinds:
             for n in range(WARM_UP):
                 sample(n)
-        rounds = [_round([sample for _, sample in kinds]) for _ in range(ROUNDS)]
+        rounds = [medians([sample for _, sample in kinds]) for _ in range(ROUNDS)]
     return _figures([name for name, _ in kinds], rounds)
 
 
@@ -106,7 +106,7 @@ def _sum(name: str, commit: Figure, trip: Figure) -> Figure:
     return Figure(name, "ms", tuple(COMMITS * c + ROUND_TRIPS * t for c, t in pairs))
 
 
-def _round(samples: list[Sample]) -> list[float]:
+def medians(samples: list[Sample]) -> list[float]:
     """Medians in milliseconds, the unit of the table."""
     took_s: list[list[float]] = [[] for _ in samples]
     for _ in range(SLICES):
@@ -117,7 +117,7 @@ def _round(samples: list[Sample]) -> list[float]:
     return [1000 * statistics.median(times_s) for times_s in took_s]
 
 
-def _timed(action: Callable[[int], object]) -> Sample:
+def timed(action: Callable[[int], object]) -> Sample:
     def sample(n: int) -> float:
         began = time.perf_counter()
         action(n)
@@ -126,7 +126,7 @@ def _timed(action: Callable[[int], object]) -> Sample:
     return sample
 
 
-class _Commits:
+class Commits:
     """A file in WAL mode with synchronous=FULL, like the store's. Each commit writes one row."""
 
     def __init__(self, path: Path) -> None:
@@ -144,7 +144,7 @@ class _Commits:
         self._db.close()
 
 
-class _OwnClient(OpenRun):
+class OwnClient(OpenRun):
     """A session of ours in an open run. It asks for the result before it submits the task."""
 
     def __init__(self, port: int, folder: Path) -> None:
