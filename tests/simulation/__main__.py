@@ -8,7 +8,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from .play import STEPS, in_files
+from .play import STEPS, engine_for
 from .world import World
 
 
@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=STEPS, help="before it heals and drains")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        world = World(given.seed, Path(folder) if in_files(given.seed) else None, print)
+        world = World(given.seed, engine_for(given.seed, Path(folder)), print)
         try:
             world.play(given.steps)
         except Exception:

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.unit.master.store_records import Engine, MemoryEngine, SqliteEngine
+
 from .world import World, line
 
 STEPS = 450
@@ -16,14 +18,31 @@ def in_files(seed: int) -> bool:
     return seed % 50 == 7
 
 
+def engine_for(seed: int, folder: Path) -> Engine:
+    """The engine of a seed's world. folder: for its files."""
+    return SqliteEngine(folder) if in_files(seed) else MemoryEngine(folder)
+
+
 class BadWorldError(AssertionError):
     """A world went wrong: how it was, and how to see it again."""
 
 
-def play(seed: int, steps: int = STEPS, tell: Callable[[str], None] | None = None) -> int:
-    """Play one world; how many steps that took. Raises BadWorldError."""
+def play(
+    seed: int,
+    steps: int = STEPS,
+    tell: Callable[[str], None] | None = None,
+    engine: Engine | None = None,
+) -> int:
+    """Play one world; how many steps that took.
+
+    engine: in place of the seed's own. It is empty, and is closed afterwards.
+
+    Raises:
+        BadWorldError: it went wrong.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        world = World(seed, Path(folder) if in_files(seed) else None, tell)
+        engine = engine or engine_for(seed, Path(folder))
+        world = World(seed, engine, tell)
         try:
             world.play(steps)
         except Exception as error:
@@ -33,4 +52,6 @@ def play(seed: int, steps: int = STEPS, tell: Callable[[str], None] | None = Non
             raise BadWorldError(
                 f"{story}\n{type(error).__name__}: {error}\nagain: {how}"
             ) from error
+        finally:
+            engine.close()
         return world.steps

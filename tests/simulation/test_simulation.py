@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
+
+from tests.unit.master.store_records import Engine, engine_of
 
 from .play import STEPS, BadWorldError, in_files, play
 from .truth import Violation
@@ -13,6 +16,14 @@ from .world import World
 SEEDS = range(500)
 PORTIONS = 10
 LEAST_STEPS = 100_000
+
+ON_DISK = (7, 57, 107)
+"""The seeds of the worlds that each engine with a disk has."""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    return engine_of(request, tmp_path)
 
 
 @pytest.mark.parametrize("portion", range(PORTIONS))
@@ -25,6 +36,12 @@ def test_in_every_world_all_is_as_it_must_be(portion: int) -> None:
     seeds = SEEDS[portion * size : (portion + 1) * size]
     assert sum(map(play, seeds)) >= LEAST_STEPS / PORTIONS
     assert any(map(in_files, seeds))
+
+
+@pytest.mark.parametrize("seed", ON_DISK)
+def test_a_world_on_disk_is_as_it_must_be(seed: int, engine: Engine) -> None:
+    """The same worlds on each engine."""
+    assert play(seed, STEPS, engine=engine) > STEPS
 
 
 def test_a_world_of_a_new_seed_is_as_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:

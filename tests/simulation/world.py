@@ -6,7 +6,6 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from master.broker import growing
@@ -16,7 +15,6 @@ from master.broker.runs import run
 from master.broker.runs.run import Run
 from master.changes import QUEUE_RUN
 from master.reads import LettersSought
-from master.store.sqlite.engine import SqliteStore
 from master.turn import read_ahead
 from queue_manager.errors import RefusedError
 from queue_manager.ranges import Ranges
@@ -24,7 +22,7 @@ from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import GroupLimit, NewBlock, RunOptions
 from tests import memory_store
 from tests.asked import block_states, chosen_letters
-from tests.memory_store import MemoryStore
+from tests.unit.master.store_records import Engine
 
 from . import checks
 from .driver import CLOSED, DOWN, STOCK_JOB, Crashed, Driver, Step
@@ -40,13 +38,13 @@ FULL_CHECK = 16
 
 
 class World:
-    """A seed's world. folder: for a real store; None is one in memory. tell: hears the story."""
+    """A seed's world. engine: has no store open yet. tell: hears the story."""
 
     def __init__(
-        self, seed: int, folder: Path | None = None, tell: Callable[[str], None] | None = None
+        self, seed: int, engine: Engine, tell: Callable[[str], None] | None = None
     ) -> None:
         self.rng = rng = random.Random(seed)
-        self.seed, self.folder, self._tell = seed, folder, tell
+        self.seed, self._engine, self._tell = seed, engine, tell
         self.now, self.steps = 1_000.0, 0
         self.wall_offset = 1_700_000_000.0
         self.story: deque[tuple[int, float, str, tuple[Any, ...]]] = deque(maxlen=STORY)
@@ -56,7 +54,7 @@ class World:
         self.judge = Judge(STOCK_JOB)
         self.judge.started(QUEUE_RUN, STOCK_JOB, RunOptions(), None)
         self.judge.committed(self.now)
-        self.store: Any = SqliteStore(folder) if folder is not None else MemoryStore()
+        self.store: Any = engine.open()
         self.tags = rng.choice(((), (), ("gpu",), ("gpu", "ssd")))
         self.people: list[Person] = [
             Worker(rng, f"w{n}", rng.randint(1, 3), 60, self._some_tags())
@@ -239,7 +237,7 @@ class World:
 
     def crash(self, when: str) -> None:
         """The master dies, at once or around a commit, and starts again."""
-        rng, driver = self.rng, self.driver
+        rng = self.rng
         self.tell("the master dies {} a commit" if when else "the master dies{}", when)
         self.judge.crashed(self.now)
         self.judge.exclusive.clear()
@@ -252,12 +250,10 @@ class World:
                 connection.to_person.pop()
             connection.to_person.append(DOWN)
             connection.to_master = deque()
-        if self.folder is not None:
-            driver.store.close()
         self.now += rng.choice((0.0, 0.1, 2.0))
         if rng.random() < 0.1:
             self.wall_offset += rng.choice((-HOUR_S, HOUR_S, -1.0, 1.0))
-        self.store = SqliteStore(self.folder) if self.folder is not None else self.store.reopen()
+        self.store = self._engine.crash()
         self._cap_delays()
         self.driver = self._master()
         checks.on_disk(self.driver)
