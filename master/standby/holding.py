@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:  # psycopg is an extra
     from ..store.postgres.ownership.watch import Watch
 
 _LOOK_S = 0.25
+
+
+def load_engine() -> None:
+    """Load the modules that a store needs, before it is needed."""
+    importlib.import_module("master.store.postgres.engine")
 
 
 class Holding:

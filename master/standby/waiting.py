@@ -13,7 +13,7 @@ from queue_manager.server.arriving.standby import Standby as Listener
 from queue_manager.settings import Settings
 
 from .answers import Answers
-from .holding import Holding
+from .holding import Holding, load_engine
 from .where import this_master
 
 if TYPE_CHECKING:  # psycopg is an extra
@@ -45,6 +45,7 @@ async def stand_by(
     from ..store.postgres.ownership.standby import Standby
 
     standby = Standby(this_master(settings))
+    load_engine()  # nobody waits for that now
     listener = _listen(settings, listening)
     answers = Answers(settings)
     loop = asyncio.get_running_loop()

@@ -62,7 +62,6 @@ class Program:
         threading.Thread(target=self.look, args=(claim, watch), daemon=True).start()
         with contextlib.suppress(OwnershipLostError):
             self.write(claim)
-        watch.stop()
         claim.release()
         say("released")
 

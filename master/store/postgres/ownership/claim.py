@@ -39,6 +39,7 @@ class Claim:
         writer: the connection that holds the lock, in autocommit. It has no limit of time.
         lost: why this master is not the active one any more; empty while it is.
         on_lost: called once with that line, by whichever thread finds out.
+        on_release: called before the schema is given up: no beat may come after that.
     """
 
     def __init__(self, me: Me, writer: Connection, epoch: int) -> None:
@@ -46,6 +47,7 @@ class Claim:
         self.writer: Connection | None = writer
         self.lost = ""
         self.on_lost: Callable[[str], None] = lambda why: None
+        self.on_release: Callable[[], None] = lambda: None
         self._mutex = threading.Lock()
         self._over = threading.Event()
         self._writing_since = time.monotonic()
@@ -168,6 +170,7 @@ class Claim:
 
         The writer thread has ended, or does nothing any more.
         """
+        self.on_release()
         with self._mutex:
             self._over.set()
             writer, self.writer = self.writer, None

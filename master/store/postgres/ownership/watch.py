@@ -32,6 +32,7 @@ class Watch:
 
     def __init__(self, claim: Claim, connection: Connection | None = None) -> None:
         self._claim, self._connection = claim, connection
+        claim.on_release = self.stop
         self._ended = threading.Event()
         self._renewed = self._read = time.monotonic()
         self._roster: list[tuple[str, MasterStatus]] = []
@@ -45,7 +46,8 @@ class Watch:
     def stop(self) -> None:
         """End, so that no beat comes after the claim's release. Waits for one under way."""
         self._ended.set()
-        self._thread.join(PATIENCE_S + LEASE_S)
+        if self._thread.ident is not None:  # it has begun
+            self._thread.join(PATIENCE_S)
 
     def masters(self) -> list[MasterStatus]:
         """All masters as they were read last, the active one first."""
