@@ -72,6 +72,15 @@ def test_a_bulk_call_is_used_in_bulk_alone() -> None:
     assert client.single == 0
 
 
+def test_the_parts_of_a_burst_are_its_submits_and_all_of_it() -> None:
+    client = InBulk()
+    submit_s, all_s = driver.parts(client, "square", 3)
+    assert 0 < submit_s < all_s
+    assert client.single == 0
+    with pytest.raises(RuntimeError, match="square: wrong results"):
+        driver.parts(InBulk(wrong=7), "square", 3)
+
+
 def test_slow_round_trips_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "PAUSE_S", 0)
     assert len(driver.trips(InPlace(), 5, 60)) == 5
