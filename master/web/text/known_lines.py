@@ -99,6 +99,7 @@ _MASTER = (
         "it has just started again and waits for the workers that it knew, 5 s at most: nothing to"
         " do"
     ),
+    _("the copy {name} of the store is {n} s behind: {line}"),
     _("{line}; its tasks wait until it is back"),
     _("{line}; tasks of {job} wait until that is mended"),
     _("can't write to {path}: {line}"),
