@@ -61,8 +61,8 @@ def _ignore(_: Any) -> None:
 class Link:
     """One session with the master that reconnects with back-off and jitter (4 s at most).
 
-    While the master's host refuses the connection, the pauses are 0.5 s at most. Of several masters it
-    goes to the active one, and leaves that one when it is silent and another one is active.
+    While the master's host refuses the connection, the pauses are 0.5 s at most. Of several
+    masters it goes to the active one, and leaves a silent one when another one is active.
 
     Args:
         masters: where the master may be.
