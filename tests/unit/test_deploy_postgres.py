@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import ssl
 import stat
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.documents import document_commands
 
 REPO = Path(__file__).resolve().parents[2]
 PREPARE = REPO / "deploy/postgres/prepare.sh"
@@ -196,6 +199,17 @@ def test_only_the_user_of_an_image_reads_its_secrets(stack: dict[str, Any]) -> N
         for secret in stack["services"][service]["secrets"]:
             if isinstance(secret, dict) and secret["source"] not in open_to_all:
                 assert (secret["uid"], secret["gid"], secret["mode"]) == (user, user, 0o400)
+
+
+def test_every_command_of_the_document_is_run_by_a_test() -> None:
+    """Those for Swarm by tests/hosts/test_swarm_postgres.py, which takes them all."""
+    document = REPO / "docs/deployment.md"
+    headings = ("Compose with PostgreSQL", "A database elsewhere")
+    commands = {text for name in headings for _, text in document_commands(document, name)}
+    tree = ast.parse((REPO / "tests/docker/test_postgres.py").read_text("utf-8"))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert len(commands) > 6
+    assert commands - texts == set()
 
 
 # ---- the script that makes password and certificate
