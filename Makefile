@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client dashboard join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
-        test-crawl test-logs test-django test-hosts test-browser pictures test-metrics local bench bench-brief bench-peers chaos lint format engine postgres-image venv lock clean
+        test-crawl test-logs test-django test-hosts test-browser pictures test-metrics local bench bench-brief bench-peers chaos takeovers lint format engine postgres-image venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -89,6 +89,10 @@ local: venv ## run ten squares without containers: master and worker as plain pr
 
 chaos: venv ## inject random faults into plain processes, check every promise: SECONDS=60 SEED=1
 	@$(PYTHON_IN_VENV) -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
+
+takeovers: venv ## let masters on three hosts fail at random, measure who goes on when: FAULTS=100 TASKS=50000 SEED=1
+	@scripts/postgres.sh
+	@$(PYTHON_IN_VENV) -m tests.takeovers --faults $(or $(FAULTS),100) --tasks $(or $(TASKS),50000) --seed $(or $(SEED),1)
 
 bench: venv ## measure on this machine, compare with the bounds: NAMES="idle keys"
 	-@scripts/postgres.sh

@@ -19,6 +19,7 @@ from queue_manager.settings import Settings
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.messages import StartRun
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
+from queue_manager.wire.tls import master_mode
 
 from ..broker.runs.run import Run
 from ..jobs.versions import without_seed
@@ -49,6 +50,7 @@ async def serve(
     stop = stop_event()
     holding = None
     if is_shared(settings):
+        master_mode(settings)  # who can't serve may not take the queue from one that can
         holding = await stand_by(settings, stop, listening)
         if holding is None:
             log.info("stopped")

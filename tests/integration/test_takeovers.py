@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from queue_manager.wire.tls import has_psk
 from tests.integration.processes import eventually
 from tests.integration.two_masters import Scene
 from tests.postgres_server import PostgresServer
@@ -152,3 +153,13 @@ def test_a_url_that_is_wrong_is_one_line(scene: Scene) -> None:
     ended = active.command("run", "noted")
     assert ended.code == 2
     assert "MASTER_STORE is set" in ended.err
+
+
+@pytest.mark.skipif(has_psk(), reason="this Python can encrypt")
+def test_a_master_that_could_not_serve_does_not_stand_by(scene: Scene) -> None:
+    (active,) = scene.start("a")
+    where = {"QUEUE_BIND": "0.0.0.0", "QUEUE_ALLOW_WEAK_AUTHKEY": "1", "QUEUE_PORT": "0"}
+    ended = active.command("serve", **where)
+    assert ended.code == 2
+    assert "encryption needs Python 3.13" in ended.err
+    assert active.is_active

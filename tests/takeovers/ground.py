@@ -100,8 +100,8 @@ class Ground:
         self.pace(0.05)
         self.masters: list[Master] = []
         self.server = Database(net.hosts[2])
-        query = {"sslmode": "disable"}  # the net is a machine's own
-        self.dsn = self.server.dsn(SCHEMA, net.hosts[2].address, **query)
+        # The net is a machine's own: nothing need be encrypted.
+        self.dsn = self.server.dsn(SCHEMA, net.hosts[2].address, sslmode="disable")
         hosts = ",".join(host.address for host in net.hosts[:2])
         settings = {"QUEUE_HOST": hosts, "QUEUE_PORT": str(QUEUE_PORT), "QUEUE_TLS": "off"}
         self.client = Place(folder, self.started, **settings, JOBS_FOLDER=str(self.jobs))

@@ -60,11 +60,13 @@ class Record:
 
     def first_commit(self, owner: Owner) -> float | None:
         """When this owner committed first, besides its take-over."""
-        return self._number(_FIRST, owner)
+        found: float | None = self._number(_FIRST, owner)
+        return found
 
     def first_result(self, owner: Owner) -> float | None:
         """When a result was recorded first after the take-over."""
-        return self._number(_RECORDED, owner)
+        found: float | None = self._number(_RECORDED, owner)
+        return found
 
     def late_commits(self, owner: Owner) -> int:
         """How many turns an earlier owner committed after the take-over."""
