@@ -27,6 +27,10 @@ from .ends import OWN, TABLES
 from .hashing import Row
 
 _RAISE_EPOCH = "UPDATE owner SET epoch = epoch + %s RETURNING epoch"
+_TYPES = """
+SELECT a.attname::text, a.atttypid::bigint FROM pg_attribute a
+  WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped
+"""
 _READ = 200
 """So many rows are read at a time: a block may have 64 KiB."""
 
@@ -129,7 +133,7 @@ class PostgresEnd:
                 yield from self._metas()
                 return
             columns = ", ".join(TABLES[table].split())
-            with self._db.cursor(f"move_{table}") as cursor:
+            with self._db.cursor(f"move_{table}", binary=True) as cursor:
                 cursor.itersize = _READ
                 cursor.execute(f"SELECT {columns} FROM {table}".encode())
                 for row in cursor:
@@ -154,10 +158,15 @@ class PostgresEnd:
         names = "name number bytes" if table == "meta" else TABLES[table]
         if table == "meta":
             rows = ((n, None, v) if isinstance(v, bytes) else (n, v, None) for n, v in rows)
-        statement = f"COPY {table} ({', '.join(names.split())}) FROM STDIN"
-        with self._checked(), self._db.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            for row in rows:
-                copy.write_row([kept(v) if isinstance(v, str) else v for v in row])
+        columns = names.split()
+        # As text, each byte of a payload would be two characters.
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+        with self._checked():
+            types = dict(self._db.execute(_TYPES, (table,)).fetchall())
+            with self._db.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+                copy.set_types([types[column] for column in columns])
+                for row in rows:
+                    copy.write_row([kept(v) if isinstance(v, str) else v for v in row])
         if table == "meta":
             self._load()
 
