@@ -44,6 +44,7 @@ _CLIENT = {
     "keepalives_interval": "1",
     "keepalives_count": str(SILENCE_S),
     "tcp_user_timeout": str(SILENCE_S * 1000),
+    "client_encoding": "UTF8",
 }
 """libpq's. Those in the URL come before them."""
 
@@ -54,6 +55,8 @@ _SERVER = {
     "tcp_user_timeout": str(SILENCE_S * 1000),
     "client_connection_check_interval": "1000",
     "idle_session_timeout": "0",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
     "jit": "off",
     **dict.fromkeys(
         (
@@ -67,7 +70,8 @@ _SERVER = {
     ),
 }
 """The server's, for this session. It frees the locks of a client that is gone within `SILENCE_S`,
-also where the client's long statement goes on; and it ends no session for being idle.
+also where the client's long statement goes on; and it ends no session for being idle. Texts of SQL
+mean what they mean in ours, whatever the role is set to.
 
 Each of our statements reads a page in the order of an index. A planner that knows too little of a
 table (it was just made) or of a page's end would read all rows, and sort them: that is off."""

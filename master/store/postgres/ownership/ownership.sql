@@ -6,6 +6,9 @@ SELECT to_regclass(quote_ident(current_setting('search_path')) || '.masters') IS
 -- name: one_at_a_time
 SELECT pg_advisory_xact_lock(%(lock)s + 1)
 
+-- name: has_schema
+SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = current_setting('search_path'))
+
 -- name: create_schema
 CREATE SCHEMA IF NOT EXISTS {schema}
 

@@ -23,7 +23,8 @@ def ensure_tables(connection: Connection, me: Me) -> None:
     with connection.transaction():
         connection.execute(SQL["one_at_a_time"], me.values(None))
         name = sql.Identifier(me.address.schema)
-        connection.execute(sql.SQL(SQL["create_schema"]).format(schema=name))
+        if not one(connection, "has_schema", me, None):  # who has it need not make one
+            connection.execute(sql.SQL(SQL["create_schema"]).format(schema=name))
         connection.execute(SQL["create_owner"])
         connection.execute(SQL["create_masters"])
 

@@ -35,7 +35,8 @@ def prepare(connection: Connection, schema: str, shown: str) -> None:
     """
     with connection.transaction():
         name = sql.Identifier(schema)
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+        if not _is_there(connection, schema):  # else the right to make one would be needed
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
         version = _version(connection, schema)
         if version == SCHEMA_VERSION:
             return
@@ -51,6 +52,11 @@ def prepare(connection: Connection, schema: str, shown: str) -> None:
         _note(connection)
     if version:
         log.info("the store has schema %d now, it had %d", SCHEMA_VERSION, version)
+
+
+def _is_there(connection: Connection, schema: str) -> bool:
+    found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,))
+    return found.fetchone() is not None
 
 
 def _version(connection: Connection, schema: str) -> int:

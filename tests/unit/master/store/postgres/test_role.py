@@ -1,0 +1,54 @@
+"""Roles as administrators make them: what they are set to, and what they may not do."""
+
+from __future__ import annotations
+
+import pytest
+
+from master.changes import Changes
+from master.store.postgres.address import parse_address
+from master.store.postgres.engine import PostgresStore
+from master.store.postgres.link.connection import connect
+from master.store.postgres.ownership.me import Me
+from master.store.postgres.ownership.standby import Standby
+from tests.postgres_server import PostgresServer
+
+
+def opened(url: str) -> PostgresStore:
+    found = Standby(Me(parse_address(url), "tests", "", "1")).wait()
+    assert found is not None
+    return PostgresStore(found[0])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["standard_conforming_strings = off", "array_nulls = off", "client_encoding = 'LATIN1'"],
+)
+def test_what_a_role_is_set_to_changes_no_meaning(
+    postgres: PostgresServer, store_url: str, setting: str
+) -> None:
+    with postgres.superuser() as db:
+        db.execute(f"ALTER ROLE quartermaster SET {setting}")
+    try:
+        with connect(parse_address(store_url), "a") as connection:
+            assert connection.info.encoding == "utf-8"
+        store = opened(store_url)
+        store.commit(Changes(workers={"痛点": True}))
+        assert store._reads(lambda db: list(db.rows("workers"))) == [("痛点",)]
+        store.close()
+    finally:
+        with postgres.superuser() as db:
+            db.execute("ALTER ROLE quartermaster RESET ALL")
+
+
+def test_a_schema_that_is_there_needs_no_right_to_make_one(
+    postgres: PostgresServer, schema: str
+) -> None:
+    with postgres.superuser("queue") as db:
+        db.execute("CREATE ROLE low LOGIN PASSWORD 'low'")
+        db.execute(f"CREATE SCHEMA {schema} AUTHORIZATION low")
+    try:
+        opened(f"postgresql://low:low@127.0.0.1:{postgres.port}/queue?schema={schema}").close()
+    finally:
+        with postgres.superuser("queue") as db:
+            db.execute("DROP OWNED BY low CASCADE")
+            db.execute("DROP ROLE low")
