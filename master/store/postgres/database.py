@@ -121,7 +121,11 @@ class PostgresDatabase(Database):
         self.turn, self._waiting = newest, None
         if self._is_open:
             self._is_open = False
-            if not self.pipeline.closed and self.pipeline.connection.info.transaction_status:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        if not self.pipeline.closed and self.pipeline.connection.info.transaction_status:
+            with contextlib.suppress(psycopg.Error):  # whoever is next finds out what it is
                 self.pipeline.run_now([Call(b"ROLLBACK")], self.patience_s)
 
     # --- statements ---
@@ -131,11 +135,12 @@ class PostgresDatabase(Database):
 
     def stream(self, name: str, /, parts: Parts = None, **values: Any) -> Iterator[Row]:
         # A name is used again: the statements with it are prepared once.
-        number = next(number for number in count() if number not in self._streams)
+        streams = self._streams
+        number = next(number for number in count() if number not in streams)
         cursor = b"stream%d" % number
         call = self.call(name, parts, values)
-        begin = [] if self._waiting is not None or self._streams else [Call(b"BEGIN")]
-        self._streams.add(number)
+        begin = [] if self._waiting is not None or streams else [Call(b"BEGIN")]
+        streams.add(number)
         declare = Call(b"DECLARE %b NO SCROLL CURSOR FOR %b" % (cursor, call.statement), call[1])
         fetch = Call(b"FETCH %d FROM %b" % (_FETCHED, cursor))
         try:
@@ -144,10 +149,19 @@ class PostgresDatabase(Database):
                 yield from rows
                 rows = self.pipeline.rows(self._run_now(fetch)) if len(rows) == _FETCHED else []
         finally:
-            self._streams.remove(number)
-            is_last = self._waiting is None and not self._streams
-            with contextlib.suppress(psycopg.Error):  # the connection may be gone
-                self._run_now(Call(b"ROLLBACK") if is_last else Call(b"CLOSE " + cursor))
+            streams.remove(number)
+            is_last = self._waiting is None and not streams
+            if streams is self._streams:
+                with contextlib.suppress(psycopg.Error):  # the connection may be gone
+                    self._run_now(Call(b"ROLLBACK") if is_last else Call(b"CLOSE " + cursor))
+
+    def end_streams(self) -> None:
+        """End what a failed reading has left open.
+
+        Its error holds on to its streams, and a failed transaction answers nobody.
+        """
+        self._streams = set()
+        self._roll_back()
 
     def look_up(
         self, name: str, keys: Sequence[Row], /, parts: Parts = None, **values: Any

@@ -153,7 +153,7 @@ class PostgresStore(RelationalStore):
     def _writes(
         self, verb: Callable[Concatenate[Database, P], T], *args: P.args, **kw: P.kwargs
     ) -> T:
-        return self._writer.write(lambda db: verb(db, *args, **kw))
+        return self._writer.write(lambda db: verb(db, *args, **kw), verb)
 
 
 def _newest(connection: Connection) -> Newest:

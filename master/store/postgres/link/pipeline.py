@@ -96,8 +96,7 @@ class Pipeline:
             poll.register(batch.socket, select.POLLIN | select.POLLOUT * batch.wants_to_write)
             left = until - time.monotonic()
             if left <= 0 or not poll.poll(1_000 * left):
-                self._end(batch, _late(patience_s))
-                self.connection.close()
+                self._break(batch, _late(patience_s))
         if batch.error is not None:
             raise batch.error
         return batch.results
@@ -127,8 +126,8 @@ class Pipeline:
             for call in calls:
                 self._send_call(batch, call)
             self._pg.pipeline_sync()
-        except psycopg.Error as error:
-            self._end(batch, error)
+        except Exception as error:
+            self._break(batch, error)
 
     def _send_call(self, batch: _Batch, call: Call) -> None:
         types = tuple(parameter.type for parameter in call.parameters)
@@ -157,8 +156,8 @@ class Pipeline:
                     self._take(batch, result)
                 elif self.closed:
                     raise psycopg.OperationalError("the connection is lost")
-        except psycopg.Error as error:
-            self._end(batch, error)
+        except Exception as error:
+            self._break(batch, error)
 
     def _take(self, batch: _Batch, result: Result) -> None:
         if result.status == pq.ExecStatus.PIPELINE_SYNC:
@@ -173,6 +172,16 @@ class Pipeline:
         elif batch.error is None:  # then PIPELINE_ABORTED follows, for each call behind it
             batch.error = psycopg.errors.error_from_result(result, "utf-8")
         batch.came += 1
+
+    def _break(self, batch: _Batch, error: Exception) -> None:
+        """End a batch of which nobody knows how far it came.
+
+        What of it has not gone out would go with the next batch. So the connection is closed.
+        """
+        if not isinstance(error, psycopg.Error):
+            error = psycopg.OperationalError(f"a batch broke off: {error!r}")
+        self._end(batch, error)
+        self.connection.close()
 
     def _end(self, batch: _Batch, error: psycopg.Error | None) -> None:
         batch.error = batch.error or error

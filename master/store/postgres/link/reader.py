@@ -52,12 +52,15 @@ class Reader:
             try:
                 return read(db)
             except psycopg.Error as error:
+                db.end_streams()
                 self._fail(db, error, is_last)
             except (OverflowError, UnicodeError, ValueError) as error:
+                db.end_streams()
                 if isinstance(error, msgspec.MsgspecError):
                     raise StoreError(_unread(damaged(error))) from error
                 raise StoreError(_unread(str(error))) from error
             except DAMAGE as error:
+                db.end_streams()
                 raise StoreError(_unread(damaged(error))) from error
         raise AssertionError
 

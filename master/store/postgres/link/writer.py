@@ -7,8 +7,10 @@ by its number, so nobody guesses. Knows nothing of what is written.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -36,6 +38,14 @@ _PATIENCE_S = 5.0
 """How long a transaction may take for which the loop waits."""
 
 
+class _Unsure(NamedTuple):
+    """A transaction of `write` whose answer was lost. what: as given there. result: of it."""
+
+    turn: Turn
+    what: object
+    result: Any
+
+
 class Writer:
     """Transactions that are numbered. newest: the values as of the last commit."""
 
@@ -46,6 +56,9 @@ class Writer:
         self._number = newest.number
         self._db = PostgresDatabase(claim.connection, newest)
         self._away = ""
+        self._mutex = threading.Lock()
+        self._unsure: _Unsure | None = None
+        self._owed: dict[object, Any] = {}
 
     async def commit(self, write: Write[T]) -> T:
         """Have a transaction while the loop goes on. It waits for a database that is away.
@@ -73,19 +86,27 @@ class Writer:
                 return done[0]
         raise StoreError(f"the connection broke in each of {_TRIES} tries: {self._trouble.last}")
 
-    def write(self, write: Write[T]) -> T:
+    def write(self, write: Write[T], what: object = None) -> T:
         """Have a transaction, and wait for it. It does not wait for a database that is away.
 
-        Raises StoreError. If the connection broke, somebody may have committed it.
+        what: names a transaction that is called again after an error. If the lost one took place,
+        the next one of that name has its result, and does nothing.
+
+        Raises StoreError.
         """
         if self._away:
             raise StoreError(self._away)
+        if what in self._owed:
+            owed: T = self._owed.pop(what)
+            return owed
         turn = Turn(self._newest, self._next())
         done: list[T] = []
         try:
             self._db.pipeline.run_now(self._write(turn, write, done), _PATIENCE_S)
         except Exception as error:
             self._fail(error)
+            self._unsure = _Unsure(turn, what, done[0]) if done else None
+            threading.Thread(target=self._come_back, name="writer", daemon=True).start()
             raise StoreError(self._away) from error
         self._succeed(turn)
         return done[0]
@@ -125,17 +146,36 @@ class Writer:
         """Connect again. Once this session owns the database, the one before has ended: what it
         has not committed by then it never will.
         """
-        while self._away:
-            connection = self._claim.reclaim()
-            self._db = PostgresDatabase(connection, self._newest)
-            self._away = ""
-        self._trouble.end(WHO)
+        with self._mutex:
+            while self._away:
+                db = PostgresDatabase(self._claim.reclaim(), self._newest)
+                with contextlib.suppress(psycopg.Error):  # it has broken again
+                    self._look_up(db)
+                    self._db, self._away = db, ""
+            self._trouble.end(WHO)
+
+    def _come_back(self) -> None:
+        """Connect again though nobody commits. A commit says so if that can't be."""
+        with contextlib.suppress(StoreError):
+            self._reconnect()
+
+    def _look_up(self, db: PostgresDatabase) -> None:
+        """Find out what became of a transaction of `write`."""
+        unsure = self._unsure
+        if unsure is not None and self._is_there(db, unsure.turn.number):
+            unsure.turn.taken()
+            if unsure.what is not None:
+                self._owed[unsure.what] = unsure.result
+        self._unsure = None
+
+    def _is_there(self, db: PostgresDatabase, number: int) -> bool:
+        return db.one("has_turn", number=number, epoch=self._claim.epoch) is not None
 
     def _has(self, number: int) -> bool:
         """Whether a commit took place. Raises StoreError."""
         while True:
             try:
-                return self._db.one("has_turn", number=number, epoch=self._claim.epoch) is not None
+                return self._is_there(self._db, number)
             except psycopg.Error as error:
                 self._fail(error)
                 self._reconnect()

@@ -134,9 +134,10 @@ class Claim:
     def _is_back(self, writer: Connection) -> Connection:
         with self._mutex:
             self.writer = writer
-        if self.lost:
+        if self._over.is_set():
             close(writer)
             self.check()
+            raise OwnershipLostError("this master has released the queue")
         self._writing_since, self._is_writing = time.monotonic(), True
         return writer
 
