@@ -138,6 +138,7 @@ class PostgresStore(RelationalStore):
     def hasten(self) -> None:
         self._trouble.ending.set()
         self._claim.hasten()
+        self._writer.hasten()
 
     def close(self) -> None:
         self._reader.close()

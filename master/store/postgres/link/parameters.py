@@ -67,7 +67,10 @@ def parameter(value: Any) -> Parameter:
     first = next((one for one in value if one is not None), None)
     if first is None:
         return Parameter(b"{%s}" % b",".join([b"NULL"] * len(value)), 0)
-    return array(value, _TYPES[type(first)])
+    kind = _TYPES[type(first)]
+    if kind == INT8 and any(isinstance(one, float) for one in value):
+        kind = FLOAT8
+    return array(value, kind)
 
 
 def array(values: Sequence[Any], kind: int) -> Parameter:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
 
-from .connection import Connection
+from .connection import Connection, cut
 from .parameters import Parameter
 
 _BINARY, _TEXT = pq.Format.BINARY, pq.Format.TEXT
@@ -100,6 +100,16 @@ class Pipeline:
         if batch.error is not None:
             raise batch.error
         return batch.results
+
+    def give_up_in(self, patience_s: float) -> None:
+        """Wait for the batch that is on its way no longer than this: then it is a lost one."""
+        batch = self._batch
+
+        def give_up() -> None:
+            if batch is not None and batch is self._batch:
+                cut(self.connection)
+
+        asyncio.get_running_loop().call_later(patience_s, give_up)
 
     def rows(self, result: Result) -> list[Row]:
         """The rows of a result."""

@@ -37,6 +37,9 @@ the server each time must not be tried for ever."""
 _PATIENCE_S = 5.0
 """How long a transaction may take for which the loop waits."""
 
+_LAST_S = 3.0
+"""How long a commit may take when the master ends."""
+
 
 class _Unsure(NamedTuple):
     """A transaction of `write` whose answer was lost. what: as given there. result: of it."""
@@ -73,7 +76,9 @@ class Writer:
             done: list[T] = []
             try:
                 calls = self._write(turn, write, done)
-                await self._db.pipeline.run(calls)
+                ended = self._db.pipeline.run(calls)
+                self._note_end()
+                await ended
             except Exception as error:
                 self._fail(error)
             else:
@@ -85,6 +90,14 @@ class Writer:
                 turn.taken()
                 return done[0]
         raise StoreError(f"the connection broke in each of {_TRIES} tries: {self._trouble.last}")
+
+    def hasten(self) -> None:
+        """The master ends: a server that does not answer is waited for a moment alone."""
+        self._note_end()
+
+    def _note_end(self) -> None:
+        if self._trouble.ending.is_set():
+            self._db.pipeline.give_up_in(_LAST_S)
 
     def write(self, write: Write[T], what: object = None) -> T:
         """Have a transaction, and wait for it. It does not wait for a database that is away.

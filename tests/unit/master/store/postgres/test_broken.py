@@ -18,6 +18,7 @@ from master.store.postgres.link.pipeline import Call, Pipeline, Result
 from master.store.postgres.ownership.me import Me
 from master.store.postgres.ownership.standby import Standby
 from queue_manager.errors import StoreError
+from tests.postgres_proxy import Proxy
 from tests.postgres_server import PostgresServer
 from tests.unit.master.store_records import block, outcome, tracked
 
@@ -144,3 +145,26 @@ def test_a_reading_that_fails_leaves_no_failed_transaction_to_the_next(
     assert len(store._reads(lambda db: list(db.stream("workers")))) == 3
     del held
     assert len(store._reads(lambda db: list(db.stream("workers")))) == 3
+
+
+def test_a_master_that_ends_gives_up_a_commit_that_nobody_answers(
+    postgres: PostgresServer, schema: str
+) -> None:
+    proxy = Proxy(postgres.port)
+    store = opened(postgres.dsn(schema, port=proxy.port))
+    written(store, workers={"a": True})
+
+    async def commit() -> None:
+        proxy.fall_silent()
+        ended = store.commit(Changes(workers={"b": True}))
+        assert ended is not None
+        waiting = asyncio.ensure_future(ended)
+        await asyncio.sleep(0)
+        store.hasten()
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(StoreError, match="this master ends"):
+                await waiting
+
+    asyncio.run(commit())
+    proxy.end()
+    store.close()

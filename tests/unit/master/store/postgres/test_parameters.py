@@ -23,6 +23,7 @@ TEXT, BINARY = pq.Format.TEXT, pq.Format.BINARY
         ("bigint", [1, None]),
         ("text", []),
         ("float8", [None, 1.5]),
+        ("float8", [3, None, 0.5]),
     ],
 )
 def test_an_array_is_of_the_type_that_the_statement_says(
