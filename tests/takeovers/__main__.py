@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--slack", type=float, default=0.0, help="seconds for a busy machine")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="faults go on no longer")
     parser.add_argument("--keep", type=Path, help="an empty folder for the logs")
     given = parser.parse_args()
     if os.geteuid() != 0:
@@ -37,6 +38,7 @@ def main() -> int:
         ground = Ground(name, net)
         try:
             driver = Driver(ground, given.seed, given.faults, given.tasks)
+            driver.most_s = given.seconds
             ground.set_up()
             driver.play()
             troubles = _report(driver, ground, given.tasks, given.slack)

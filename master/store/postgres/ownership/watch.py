@@ -22,6 +22,13 @@ from .roster import beat, read_roster
 
 BEAT_S = 1.0
 _RETRY_S = 0.2
+COMPANY_S = 60.0
+"""How long a master counts that has been seen: it may have started again since then."""
+
+_ALONE_S = 0.25
+"""How often a master that knows of no other looks for one.
+
+It may lose the database at any time, and has to know then that somebody else goes on."""
 
 
 class Watch:
@@ -60,30 +67,50 @@ class Watch:
     def look(self, now: float) -> None:
         """Give the claim up if the lease has run out and another master lives, which takes over.
 
+        One that was there a minute before counts. Else those who are connected here would stay
+        with a master that can't write, while another one that has just come back can.
+
         now: monotonic seconds. Whoever calls this does not wait for the database. A master that is
         alone waits instead: nobody else would go on.
         """
         late_s = now - self._renewed
         if late_s < LEASE_S:
             return
-        me = self._claim.me.instance
-        others = [m.name for key, m in self._roster if key != me and m.lag_s <= LEASE_S]
+        others = self._others(LEASE_S) or self._others(COMPANY_S)
         if others:
             self._claim.lose(
                 f"it has not reached the database for {late_s:.1f} s, and {others[0]} stands by"
             )
 
+    def _others(self, seen_s: float) -> list[str]:
+        """The names of the masters that were seen so many seconds before the last reading."""
+        me = self._claim.me.instance
+        return [m.name for key, m in self._roster if key != me and m.lag_s <= seen_s]
+
     def _run(self) -> None:
         while not self._ended.is_set():
             try:
                 self._beat()
-                pause_s = BEAT_S
+                self._rest()
             except (psycopg.Error, StoreError):
                 close(self._connection)
                 self._connection = None
-                pause_s = _RETRY_S
-            self._ended.wait(pause_s)
+                self._ended.wait(_RETRY_S)
         close(self._connection)
+
+    def _rest(self) -> None:
+        """Wait until the next beat. A master that knows of no other looks for one meanwhile."""
+        until = self._clock() + BEAT_S
+        while (left_s := until - self._clock()) > 0:
+            alone = not self._others(LEASE_S)
+            if self._ended.wait(min(left_s, _ALONE_S) if alone else left_s):
+                return
+            if alone and self._connection is not None:
+                self._read_roster(self._connection)
+
+    def _read_roster(self, connection: Connection) -> None:
+        self._roster = read_roster(connection, self._claim.me)
+        self._read = self._clock()
 
     def _beat(self) -> None:
         claim = self._claim
@@ -100,4 +127,4 @@ class Watch:
             self._ended.set()
             return
         self._renewed = began
-        self._roster, self._read = read_roster(self._connection, claim.me), self._clock()
+        self._read_roster(self._connection)
