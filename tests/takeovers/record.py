@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from master.store.postgres.link.statements import load_statements
+from master.store.relational.statements import read
 from tests.postgres_server import DATABASE
 
 from .ground import SCHEMA, Ground
@@ -78,7 +78,7 @@ class Record:
 
     def refuses(self, epoch: int) -> bool:
         """Whether the database refuses a commit of a master that has this epoch."""
-        text = load_statements("master.store.postgres.sql", "commit.sql")["insert_turn"]
+        text = read("master.store.postgres")["insert_turn"]
         for name in ("number", "epoch", "content"):
             text = text.replace(f":{name}", f"%({name})s")
         try:

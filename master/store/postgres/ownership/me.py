@@ -6,11 +6,11 @@ import hashlib
 import secrets
 from dataclasses import dataclass, field
 
+from ...relational.statements import read
 from ..address import Address
 from ..link.connection import Connection, connect, session_name
-from ..link.statements import load_statements
 
-SQL = load_statements(__package__, "ownership.sql")
+SQL = read(__package__)
 
 PATIENCE_S = 1.5
 """How long a statement of the ownership may take: all are short. A lease is twice as long."""
