@@ -9,10 +9,14 @@ import threading
 
 
 class Proxy:
-    """Forwards connections on `port` of loopback to another port, in a thread, until `end`."""
+    """Forwards connections on `port` of loopback to another port, in a thread, until `end`.
+
+    accepted: how many connections there were, also those that the server did not take.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
+        self.accepted = 0
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._selector = selectors.DefaultSelector()
@@ -67,7 +71,12 @@ class Proxy:
 
     def _accept(self) -> None:
         client, _ = self._server.accept()
-        server = socket.create_connection(("127.0.0.1", self._target))
+        self.accepted += 1
+        try:
+            server = socket.create_connection(("127.0.0.1", self._target))
+        except OSError:  # the server is away
+            client.close()
+            return
         self._pairs[client] = server
         for one, other in ((client, server), (server, client)):
             self._open.add(one)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from queue_manager.errors import StoreError
 from queue_manager.wire.limits import RUNS_LOOKED_AT
 from queue_manager.wire.messages import AskRuns, RunList
 from queue_manager.wire.records import RunStatus
@@ -42,11 +43,22 @@ class RunLists:
         self._state = state
 
     def page(self, ask: AskRuns) -> RunList:
-        """The answer."""
+        """The answer. While the store is away it has no ended runs: the status says why.
+
+        Raises StoreError: what is sought can't be read, and the store is there.
+        """
+        try:
+            return self._page(ask)
+        except StoreError:
+            if not self._turn.store.trouble:
+                raise
+        return self._page(msgspec.structs.replace(ask, ended=0), is_away=True)
+
+    def _page(self, ask: AskRuns, is_away: bool = False) -> RunList:
         page = Page[RunStatus](ask.after, min(max(ask.limit, 1), paging.PAGE_ENTRIES))
         now = time.monotonic()
         complete = self._back(page, ask, now) if ask.back else self._forward(page, ask, now)
-        more = 0 if complete and ask.ended > 0 else self._behind(page.last, ask)
+        more = 0 if is_away or (complete and ask.ended > 0) else self._behind(page.last, ask)
         first, last = page.first, page.last
         if ask.back:
             page.told.reverse()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -63,6 +64,7 @@ class StatusBuilder:
     def __init__(self, turn: Turn, sources: AllSources) -> None:
         self._turn = turn
         self._sources = sources
+        self._ended = 0
         self._diagnosis = Diagnosis(turn, sources)
         self.runs = RunLists(turn, self.run_status, self._state_of).page
         self.waits = Waits(turn, sources, self._diagnosis.of)
@@ -78,11 +80,17 @@ class StatusBuilder:
             broker.refused,
             list(self._troubles()),
             sum(run.active for run in broker.runs.values()),
-            self._turn.store.count_ended(broker.next_run),
+            self._count_ended(),
             len(self._everyone(0.0)),
             self._sources.schedule_troubles(),
             self._sources.masters(),
         )
+
+    def _count_ended(self) -> int:
+        """How many runs have ended; as of the last status while the store can't be read."""
+        with suppress(StoreError):
+            self._ended = self._turn.store.count_ended(self._turn.broker.next_run)
+        return self._ended
 
     def _troubles(self) -> Iterator[str]:
         """What holds up the whole master."""

@@ -106,8 +106,11 @@ class Turn:
 
     @property
     def behind(self) -> bool:
-        """Whether so much waits for the next turn that no client is read before it."""
-        return self._is_left or len(self._steps) > STEPS
+        """Whether so much waits for the next turn that no client is read before it.
+
+        While the store is away that takes more: a turn waits for it, and people ask why.
+        """
+        return len(self._steps) > STEPS or (self._is_left and not self.store.trouble)
 
     @property
     def is_waiting(self) -> bool:

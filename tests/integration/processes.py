@@ -294,8 +294,9 @@ class Master(Place):
         with contextlib.closing(self.session()) as connection:
             connection.send_bytes(encode(request))
             connection.recv_bytes()  # the answer to `accept_connection`
+            message: Any = None
             while True:
-                assert connection.poll(PATIENCE_S), "the master does not answer"
+                assert connection.poll(PATIENCE_S), f"the master does not answer; last: {message}"
                 message = decode_reply(connection.recv_bytes())
                 if isinstance(message, answer):
                     return message

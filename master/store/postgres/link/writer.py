@@ -59,6 +59,7 @@ class Writer:
         self._number = newest.number
         self._db = PostgresDatabase(claim.connection, newest)
         self._away = ""
+        self._last = 0
         self._mutex = threading.Lock()
         self._unsure: _Unsure | None = None
         self._owed: dict[object, Any] = {}
@@ -88,6 +89,7 @@ class Writer:
             is_there = await asyncio.to_thread(self._has, number)
             if done and is_there:
                 turn.taken()
+                self._last = number
                 return done[0]
         raise StoreError(f"the connection broke in each of {_TRIES} tries: {self._trouble.last}")
 
@@ -140,6 +142,7 @@ class Writer:
 
     def _succeed(self, turn: Turn) -> None:
         turn.taken()
+        self._last = turn.number
         self._db.committed(self._newest)
 
     def _fail(self, error: Exception) -> None:
@@ -163,6 +166,7 @@ class Writer:
             while self._away:
                 db = PostgresDatabase(self._claim.reclaim(), self._newest)
                 with contextlib.suppress(psycopg.Error):  # it has broken again
+                    self._compare(db)
                     self._look_up(db)
                     self._db, self._away = db, ""
             self._trouble.end(WHO)
@@ -177,12 +181,27 @@ class Writer:
         unsure = self._unsure
         if unsure is not None and self._is_there(db, unsure.turn.number):
             unsure.turn.taken()
+            self._last = unsure.turn.number
             if unsure.what is not None:
                 self._owed[unsure.what] = unsure.result
         self._unsure = None
 
     def _is_there(self, db: PostgresDatabase, number: int) -> bool:
         return db.one("has_turn", number=number, epoch=self._claim.epoch) is not None
+
+    def _compare(self, db: PostgresDatabase) -> None:
+        """Give up if the server lacks a commit that was acknowledged: this master knows more than
+        it then, and what it wrote from now on would not fit. It starts again with what is there.
+
+        Raises OwnershipLostError, or psycopg.Error.
+        """
+        if not self._last or db.one("any_turn", number=self._last) is not None:
+            return
+        self._claim.lose(
+            "the database lacks commits that were acknowledged: it is a replica that lagged, an old"
+            " primary or a restored copy"
+        )
+        self._claim.check()
 
     def _has(self, number: int) -> bool:
         """Whether a commit took place. Raises StoreError."""

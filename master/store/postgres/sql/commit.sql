@@ -3,6 +3,10 @@
 -- name: has_turn
 SELECT 1 FROM turns WHERE number = :number AND epoch = :epoch
 
+-- name: any_turn
+-- The last turn is never dropped.
+SELECT 1 FROM turns WHERE number = :number
+
 -- name: drop_turns
 DELETE FROM turns WHERE number < :number
 
