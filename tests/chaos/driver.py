@@ -11,19 +11,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .faults import Faults
 from .ground.canary import Canary
 from .ground.cluster import Cluster
 from .ground.processes import HERE, Ground, vitals, wait_for
 from .load import Load, numbered
-from .plan import Fault, kills, poisson
+from .plan import ON_DATABASE, WEIGHTS, Fault, kills, poisson
 from .verdict import table
 from .verdict.evidence import RunStory, Story, count_collected, match_hits, poison_hits, read_diary
 from .verdict.growth import Growth, spare_descriptors
 from .verdict.invariants import violations
 from .verdict.watch import Watch
+
+if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
 
 EVERY_S = 0.6
 """Mean time between two faults."""
@@ -35,14 +38,24 @@ CLEAR_S = 0.12
 class Chaos:
     """A folder, a cluster, and the story of what was done to it."""
 
-    def __init__(self, seed: int, *, old: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, old: bool = False, server: PostgresServer | None = None
+    ) -> None:
         self.seed = seed
         folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
         shutil.copytree(HERE / "jobs", folder / "jobs", ignore=shutil.ignore_patterns("__*"))
         self.ground = Ground(folder)
         self.cluster = Cluster(self.ground)
         self.load = Load(self.cluster, seed)
-        self.faults = Faults(self.cluster, self.load, seed, master_takes_leases=old)
+        if server is None:
+            self.faults = Faults(self.cluster, self.load, seed, master_takes_leases=old)
+            self.kinds = WEIGHTS
+        else:
+            from .database import DatabaseFaults  # not all that run this have psycopg
+
+            self.ground.store = {"MASTER_STORE": server.dsn("chaos")}
+            self.faults = DatabaseFaults(self.cluster, self.load, seed, server)
+            self.kinds = ON_DATABASE
         self.canary = Canary()
         self.story = Story()
         self.said = print
@@ -71,7 +84,7 @@ class Chaos:
         """Random faults under a varied load."""
         self.cluster.start_producer()
         self.cluster.start_client("stock worker", "work")
-        plan = poisson(self.seed, seconds, EVERY_S)
+        plan = poisson(self.seed, seconds, EVERY_S, self.kinds)
         self._keep_plan(plan)
         begin = time.monotonic()
         while (now := time.monotonic() - begin) < seconds:
@@ -246,6 +259,7 @@ def run_chaos(
     drain_s: float = 60.0,
     old: bool = False,
     after: Callable[[Story], list[str]] = lambda story: [],
+    server: PostgresServer | None = None,
 ) -> tuple[bool, str]:
     """Do one chaos. Returns whether everything held, and what to print.
 
@@ -253,9 +267,10 @@ def run_chaos(
         work: the faults, between start and healing.
         replay: the command that does the same again.
         after: more to check, on top of the invariants.
+        server: the master's store is there, and faults are done to it, too. None: it is a file.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    chaos = Chaos(seed, old=old)
+    chaos = Chaos(seed, old=old, server=server)
     said: list[str] = []
     chaos.said = said.append  # type: ignore[assignment]
     try:

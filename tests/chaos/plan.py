@@ -35,6 +35,13 @@ WEIGHTS = {
     "full disk": 3,
     "cancel": 2,
 }
+ON_DATABASE = {
+    **{kind: w for kind, w in WEIGHTS.items() if kind not in ("second master", "full disk")},
+    "kill database": 5,
+    "end sessions": 5,
+}
+"""With the store in PostgreSQL: a second master stands by, and the disk is the server's."""
+
 KILLS = {"kill slot": 60, "kill worker": 25, "kill master": 8, "kill runner": 7}
 
 
@@ -48,22 +55,24 @@ class Fault:
     lasts_s: float
 
 
-def poisson(seed: int, seconds: float, every_s: float) -> list[Fault]:
+def poisson(
+    seed: int, seconds: float, every_s: float, weights: dict[str, int] = WEIGHTS
+) -> list[Fault]:
     """Faults of all kinds, so that each kind comes before one comes twice."""
     dice = random.Random(f"plan {seed}")
     times, at = [], 0.0
     while (at := at + dice.expovariate(1 / every_s)) < seconds:
         times.append(at)
-    kinds = _kinds(dice)
+    kinds = _kinds(dice, weights)
     return [_fault(dice, at, next(kinds), seconds - at) for at in times]
 
 
-def _kinds(dice: random.Random) -> Iterator[str]:
-    order = list(WEIGHTS)
+def _kinds(dice: random.Random, weights: dict[str, int]) -> Iterator[str]:
+    order = list(weights)
     dice.shuffle(order)
     yield from order
     while True:
-        yield dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        yield dice.choices(list(weights), list(weights.values()))[0]
 
 
 def _fault(dice: random.Random, at: float, kind: str, left_s: float) -> Fault:

@@ -111,6 +111,8 @@ class Ground:
         compileall.compile_dir(self.product, quiet=2)
         self.jobs = folder / "jobs"
         self.diary = folder / "diary.log"
+        self.store: dict[str, str] = {}
+        """Where the master has its store, if not in a file."""
 
     def environment(self, **settings: str) -> dict[str, str]:
         """For a process of the product: nothing of the user's own settings, then these."""
@@ -126,7 +128,7 @@ class Ground:
             "JOB": "errand",
             "MASTER_HTTP_PORT": "off",
         }
-        return {**kept, **ours, **settings}
+        return {**kept, **ours, **self.store, **settings}
 
     def start(self, log: str, *words: str, **settings: str) -> Program:
         """A process of the product: `start("master.log", "-m", "master", "serve")`."""

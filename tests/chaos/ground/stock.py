@@ -9,6 +9,7 @@ import contextlib
 import queue
 import sys
 import time
+from multiprocessing import AuthenticationError
 from multiprocessing.managers import BaseManager
 
 from diary import answer, note
@@ -31,8 +32,8 @@ def connect(port, key):
         try:
             manager.connect()
             return manager.get_task_queue(), manager.get_result_queue()
-        except (OSError, EOFError):
-            time.sleep(PAUSE_S)
+        except (OSError, EOFError, AssertionError, AuthenticationError):
+            time.sleep(PAUSE_S)  # the last two: a master that stands by for a moment
 
 
 def put(tasks, results, tag, state):
