@@ -57,6 +57,7 @@ def sessions(server: PostgresServer, where: str = "true") -> list[tuple[int, str
 
 
 def told_once(master: Stored) -> None:
+    master.process.says(BACK)  # when the reader has its connection, too
     assert (master.told(AWAY), master.told(BACK)) == (1, 1), master.process.log
     assert not master.told("Traceback|an error of ours"), master.process.log
 
