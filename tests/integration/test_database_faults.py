@@ -97,7 +97,7 @@ def test_a_connection_that_is_dropped_without_a_word_is_noticed(
     took_s = master.goes_on()
     print(f"silent: goes on after {took_s:.2f} s")
     assert took_s < GOES_ON_S
-    assert master.told(AWAY) <= 2
+    assert master.told(AWAY) <= 4  # two faults; reader and writer may notice each apart
     master.check()
 
 
