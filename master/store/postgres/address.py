@@ -82,6 +82,8 @@ def parse_address(url: str, variable: str = "MASTER_STORE") -> Address:
         raise SettingsError(f"{variable} can't be read: {why}") from None
     parameters = {name: str(value) for name, value in read.items() if value not in (None, "")}
     _check_port(parameters.get("port", ""), variable)
+    if "search_path" in parameters.get("options", ""):
+        raise SettingsError(f"{variable}: name the schema by schema=NAME, not by a search_path")
     _verify(parameters)
     return Address(parameters, schema, _shown(parameters, schema))
 

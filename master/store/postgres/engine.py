@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
+import psycopg
+
 from queue_manager.errors import StoreError
 
 from ...changes import Changes, RunState
@@ -25,12 +27,13 @@ from ..relational.upkeep import clock
 from ..relational.upkeep.dropping import NUMBERS, next_number
 from ..relational.writing import read_delivered, write
 from .database import PostgresDatabase
-from .link.connection import Connection
+from .link.connection import Connection, one_line
 from .link.reader import Reader
 from .link.trouble import Trouble
 from .link.writer import Writer
 from .ownership.claim import Claim
 from .schema.migration import prepare
+from .schema.settings import warn_of_settings
 from .turns import FOLDED, Newest
 
 P = ParamSpec("P")
@@ -64,8 +67,12 @@ class PostgresStore(RelationalStore):
         self._trouble = Trouble()
         self._touched: set[int] = set()
         self._size = (0.0, StoreSize())
-        prepare(claim.connection, address.schema, address.shown)
-        self._newest = _newest(claim.connection)
+        try:
+            prepare(claim.connection, address.schema, address.shown)
+            self._newest = _newest(claim.connection)
+            warn_of_settings(claim.connection)
+        except psycopg.Error as error:
+            raise StoreError(f"can't use {address.shown}: {one_line(error)}") from error
         self._writer = Writer(claim, self._newest, self._trouble)
         self._reader = Reader(partial(claim.connect, "reader"), self._newest, self._trouble)
         try:

@@ -24,6 +24,9 @@ _BINARY, _TEXT = pq.Format.BINARY, pq.Format.TEXT
 _NUMBERS = itertools.count(1)
 """Of the names of statements. A connection may have several pipelines, one after the other."""
 
+CANCEL_S = 0.5
+"""How long a server has to give up a statement. One that does not is away."""
+
 _GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 Row = tuple[Any, ...]
@@ -83,11 +86,13 @@ class Pipeline:
     def run_now(self, calls: Sequence[Call], patience_s: float) -> list[Result]:
         """Carry out calls, and wait for their results.
 
-        Raises psycopg.Error. If the answers have not come in time, the connection is closed.
+        Raises psycopg.Error. If the answers have not come in time, the server is asked to give up;
+        if it does not answer that, the connection is closed.
         """
         batch = self._begin()
         self._send(batch, calls)
         until = time.monotonic() + patience_s
+        is_cancelled = False
         poll = select.poll()
         while not batch.is_done:
             self._go_on(batch)
@@ -95,11 +100,22 @@ class Pipeline:
                 break
             poll.register(batch.socket, select.POLLIN | select.POLLOUT * batch.wants_to_write)
             left = until - time.monotonic()
-            if left <= 0 or not poll.poll(1_000 * left):
+            if left > 0 and poll.poll(1_000 * left):
+                continue
+            if is_cancelled or not self._cancel():
                 self._break(batch, _late(patience_s))
+            is_cancelled, until = True, time.monotonic() + CANCEL_S
         if batch.error is not None:
             raise batch.error
         return batch.results
+
+    def _cancel(self) -> bool:
+        """Ask the server to give up what it does. False: it does not hear that."""
+        try:
+            self.connection.cancel_safe(timeout=CANCEL_S)
+        except psycopg.Error:
+            return False
+        return True
 
     def give_up_in(self, patience_s: float) -> None:
         """Wait for the batch that is on its way no longer than this: then it is a lost one."""

@@ -98,6 +98,7 @@ def test_nobody_sees_the_password(url: str, shown: str) -> None:
         ("postgresql://me:s3cret@host/queue?shema=a", "libpq has no parameter 'shema'"),
         ("postgresql://me:s3cret@host/queue?schema=A-b", "the schema 'A-b' has to be of a-z"),
         ("postgresql://me:s3cret@host/queue?schema=pg_a", "the schema 'pg_a'"),
+        ("postgresql://me:s3cret@host/queue?options=-csearch_path%3Da", "by schema=NAME"),
     ],
 )
 def test_a_wrong_url_is_one_line_without_its_password(url: str, words: str) -> None:

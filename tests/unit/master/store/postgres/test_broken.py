@@ -168,3 +168,21 @@ def test_a_master_that_ends_gives_up_a_commit_that_nobody_answers(
     asyncio.run(commit())
     proxy.end()
     store.close()
+
+
+def test_a_reading_that_takes_too_long_is_given_up_and_the_database_is_not_away(
+    store: PostgresStore,
+) -> None:
+    pipeline = store._reader._db.pipeline
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        pipeline.run_now([Call(b"SELECT pg_sleep(60)")], 0.2)
+    assert store.count_ended(10) == 0
+    assert (store._reader._db.pipeline, store.trouble) == (pipeline, "")
+
+
+def test_a_server_that_keeps_no_promise_is_told_of(
+    postgres: PostgresServer, schema: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tests' server has fsync=off."""
+    opened(postgres.dsn(schema)).close()
+    assert "PostgreSQL has fsync=off: what is acknowledged may be lost" in caplog.text
