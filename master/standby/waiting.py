@@ -52,7 +52,7 @@ async def stand_by(
     try:
         listener.start()
         await answers.start()
-        quiet = loop.call_later(QUIET_S, _say, settings, listener, answers)
+        quiet = loop.call_later(QUIET_S, _say, settings, listener, answers, standby)
         ticking = loop.create_task(_tick(settings, standby))
         owned = await _owned(standby, stop)
         quiet.cancel()
@@ -119,11 +119,12 @@ def _resolve(
         found.set_result(result)
 
 
-def _say(settings: Settings, listener: Listener, answers: Answers) -> None:
+def _say(settings: Settings, listener: Listener, answers: Answers, standby: Standby) -> None:
     host, port = listener.address[:2]
     also = f", /healthz on {answers.address}" if answers.address else ""
     name = settings.master_name
-    log.info("%s stands by on %s:%s%s: another master is the active one", name, host, port, also)
+    why = "another master is the active one" if standby.sees_another else "none is active yet"
+    log.info("%s stands by on %s:%s%s: %s", name, host, port, also, why)
 
 
 async def _tick(settings: Settings, standby: Standby) -> None:

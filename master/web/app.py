@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from queue_manager.errors import RefusedError
 from queue_manager.settings import Settings
 
 from .access.cookies import Cookies
@@ -164,7 +165,7 @@ def _health(desk: Desk) -> list[Route]:
     async def ready(_: Request) -> Response:
         try:
             await desk.recent.status()
-        except (AwayError, BusyError) as error:
+        except (AwayError, BusyError, RefusedError) as error:
             return PlainTextResponse(f"{error}\n", 503)
         return PlainTextResponse("ok\n")
 

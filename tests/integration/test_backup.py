@@ -438,7 +438,7 @@ def test_the_commands_of_the_page_about_postgresql(
             ["bash", "-c", command], env=words, cwd=tmp_path, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("copied 0 runs with 0 tasks: ")
+        assert done.stdout.startswith("copied 0 runs with 0 tasks into ")
     assert (tmp_path / "other-data" / "queue.sqlite3").exists()
 
 
@@ -458,7 +458,9 @@ def test_a_queue_goes_to_postgresql_and_back_with_its_results(
     assert "is in use by the master with process id" in refusal
     master.process.terminate()
     ended = master.command("migrate-store", data, store_url)
-    assert re.fullmatch(r"copied 3 runs with [\d,]+ tasks: [\d,]+ rows, the same .*\n", ended.out)
+    assert re.fullmatch(
+        r"copied 3 runs with [\d,]+ tasks into \S+: [\d,]+ rows, the same .*\n", ended.out
+    )
     master.settings["MASTER_STORE"] = store_url
     master.serve()
     assert master.results(run) == before

@@ -55,6 +55,11 @@ def is_database(text: str) -> bool:
     return is_postgres(text)
 
 
+def shown(text: str) -> str:
+    """A store as people may see it: the URL without its password, or the folder."""
+    return parse_address(text, "TO").shown if is_postgres(text) else text
+
+
 def raise_numbers(url: str) -> None:
     """A database was restored by its own tools: no number of the lost time is given twice.
 

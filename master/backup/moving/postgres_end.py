@@ -17,7 +17,7 @@ from queue_manager.errors import StoreBusyError, StoreError
 from ...store.postgres.address import Address
 from ...store.postgres.link.connection import Connection, one_line
 from ...store.postgres.ownership.me import SQL, Me
-from ...store.postgres.ownership.roster import ensure_tables
+from ...store.postgres.ownership.roster import ensure_tables, one
 from ...store.postgres.plain_text import kept, register
 from ...store.postgres.schema.migration import prepare
 from ...store.postgres.turns import Content, Newest
@@ -55,15 +55,18 @@ class PostgresEnd:
         self._db: Connection = self._me.connect("", None, None)
         try:
             with self._checked():
-                self._hold()
+                self._hold(new)
                 register(self._db.adapters)
                 self._begin(new, replace)
         except BaseException:
             self.close()
             raise
 
-    def _hold(self) -> None:
-        ensure_tables(self._db, self._me)
+    def _hold(self, new: bool) -> None:
+        if new:
+            ensure_tables(self._db, self._me)
+        elif not one(self._db, "exists", self._me, None):
+            raise StoreError(f"there is no store in {self._address.shown}")
         values = self._me.values(None)
         masters = [row for row in self._db.execute(SQL["roster"]) if row[6] < _LIVES_S]
         if masters or not self._lock(values):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...backup.moving.move import is_database, move, raise_numbers
+from ...backup.moving.move import is_database, move, raise_numbers, shown
 from ..text.printing import check_output, say
 
 __all__ = ["is_database", "migrate", "raised"]
@@ -19,7 +19,8 @@ def migrate(origin: str, destination: str, *, replace: bool) -> int:
     with _bar() as show:
         moved = move(origin, destination, replace=replace, show=show)
     runs, tasks = f"{moved.runs:,} runs", f"{moved.tasks:,} tasks"
-    say(f"copied {runs} with {tasks}: {moved.rows:,} rows, the same on both sides")
+    rows = f"{moved.rows:,} rows, the same on both sides"
+    say(f"copied {runs} with {tasks} into {shown(destination)}: {rows}")
     return 0
 
 

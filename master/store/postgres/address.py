@@ -22,7 +22,7 @@ SCHEMES = ("postgresql://", "postgres://")
 DEFAULT_SCHEMA = "quartermaster"
 FORM = "postgresql://USER:PASSWORD@HOST:5432/DATABASE?schema=NAME"
 
-_SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
+_SCHEMA = re.compile(r"(?!pg_|information_schema$)[a-z_][a-z0-9_]{0,62}")
 """Names that SQL needs no quotes for. PostgreSQL keeps `pg_` for itself."""
 
 _UNKNOWN = re.compile(r'invalid URI query parameter: "(\w+)"')
@@ -82,6 +82,10 @@ def parse_address(url: str, variable: str = "MASTER_STORE") -> Address:
         raise SettingsError(f"{variable} can't be read: {why}") from None
     parameters = {name: str(value) for name, value in read.items() if value not in (None, "")}
     _check_port(parameters.get("port", ""), variable)
+    if set(parameters.get("host", "")) & set("@#?"):
+        raise SettingsError(
+            f"{variable}: write @ # / ? : % in a password as %40 %23 %2F %3F %3A %25"
+        )
     if "search_path" in parameters.get("options", ""):
         raise SettingsError(f"{variable}: name the schema by schema=NAME, not by a search_path")
     _verify(parameters)

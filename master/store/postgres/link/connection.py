@@ -125,7 +125,30 @@ def connect(address: Address, role: str, patience_s: float | None = None) -> Con
     except (psycopg.Error, UnicodeError) as error:
         raise StoreError(f"can't reach {address.shown}: {one_line(error)}") from error
     connection.patience_s = patience_s
+    try:
+        _check(connection, address)
+    except BaseException:
+        close(connection)
+        raise
     return connection
+
+
+def _check(connection: Connection, address: Address) -> None:
+    """Find out whether the server itself answers, in our schema.
+
+    A pooler gives a session to others, and it may drop what ours is set to: then all schemas of a
+    database would be one.
+    """
+    query = "SELECT pg_backend_pid(), current_setting('search_path')"
+    try:
+        found = connection.execute(query, prepare=False).fetchone()
+    except psycopg.Error as error:
+        raise StoreError(f"can't use {address.shown}: {one_line(error)}") from error
+    if found != (connection.info.backend_pid, address.schema):
+        raise StoreError(
+            f"can't use {address.shown}: a pooler answers there, and masters need sessions of"
+            " their own: name the server itself"
+        )
 
 
 def session_name(role: str) -> str:

@@ -16,6 +16,7 @@ from queue_manager.errors import StoreError
 from queue_manager.wire.masters import MasterStatus
 
 from ..link.connection import Connection, close, one_line
+from ..schema.migration import check_version
 from .claim import Claim, take
 from .lease import Lease, Look, Verdict
 from .me import PATIENCE_S, SQL, Me
@@ -29,6 +30,8 @@ _TAKE_S = 0.5
 """How long a lock is tried whose session is about to end."""
 
 _AGAIN_S = 0.02
+_AGAIN_TOLD_S = 60.0
+"""How long after a line about the database it comes once more, for whoever reads the end alone."""
 
 
 class Standby:
@@ -43,9 +46,14 @@ class Standby:
         self._lease = Lease()
         self._connection: Connection | None = None
         self._beat_at = 0.0
-        self._told = ""
+        self._told, self._told_at = "", 0.0
         self._is_new = True
         self.masters: list[MasterStatus] = []
+
+    @property
+    def sees_another(self) -> bool:
+        """Whether another master is the active one, as far as this one knows."""
+        return not self._told and any(master.role == "active" for master in self.masters)
 
     def stop(self) -> None:
         """Have `wait` return without a claim, within a look."""
@@ -54,7 +62,7 @@ class Standby:
     def wait(self) -> tuple[Claim, Watch] | None:
         """Wait until this master is the active one. None: it was stopped.
 
-        A server that is away is waited for; the log says so once. The watch has not begun.
+        A server that is away is waited for; the log says so each minute. The watch has not begun.
         """
         while not self._ended.is_set():
             try:
@@ -93,6 +101,8 @@ class Standby:
             connection = self._me.connect("watch", None, PATIENCE_S)
             self._connection = connection
             ensure_tables(connection, self._me)
+            address = self._me.address  # who can't read the store must not take it
+            check_version(connection, address.schema, address.shown)
             connection.execute("SET synchronous_commit = off")
             connection.execute(f"LISTEN {self._me.channel}")
             if not self._is_new:
@@ -105,8 +115,9 @@ class Standby:
     def _lose_connection(self, why: str) -> None:
         close(self._connection)
         self._connection = None
-        if not self._told:
-            self._told = why
+        now = time.monotonic()
+        if not self._told or now - self._told_at > _AGAIN_TOLD_S:
+            self._told, self._told_at = why, now
             log.warning("%s; this master waits for the database", why)
 
     def _take(self, look: Look, verdict: Verdict) -> Claim | None:

@@ -37,14 +37,9 @@ def prepare(connection: Connection, schema: str, shown: str) -> None:
         name = sql.Identifier(schema)
         if not _is_there(connection, schema):  # else the right to make one would be needed
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
-        version = _version(connection, schema)
+        version = check_version(connection, schema, shown)
         if version == SCHEMA_VERSION:
             return
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{shown} has schema {version}, this release knows {SCHEMA_VERSION}:"
-                " use the release that wrote it"
-            )
         if version == 0:
             _create(connection)
         for step in range(max(1, version), SCHEMA_VERSION):
@@ -52,6 +47,17 @@ def prepare(connection: Connection, schema: str, shown: str) -> None:
         _note(connection)
     if version:
         log.info("the store has schema %d now, it had %d", SCHEMA_VERSION, version)
+
+
+def check_version(connection: Connection, schema: str, shown: str) -> int:
+    """The version of the tables, 0 if there are none. Raises StoreError as `prepare`."""
+    version = _version(connection, schema)
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{shown} has schema {version}, this release knows {SCHEMA_VERSION}:"
+            " use the release that wrote it"
+        )
+    return version
 
 
 def _is_there(connection: Connection, schema: str) -> bool:

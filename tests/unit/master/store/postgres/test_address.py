@@ -98,6 +98,8 @@ def test_nobody_sees_the_password(url: str, shown: str) -> None:
         ("postgresql://me:s3cret@host/queue?shema=a", "libpq has no parameter 'shema'"),
         ("postgresql://me:s3cret@host/queue?schema=A-b", "the schema 'A-b' has to be of a-z"),
         ("postgresql://me:s3cret@host/queue?schema=pg_a", "the schema 'pg_a'"),
+        ("postgresql://me@host/queue?schema=information_schema", "the schema 'information_schema'"),
+        ("postgresql://me:a@s3cret@host/queue", "in a password as %40"),
         ("postgresql://me:s3cret@host/queue?options=-csearch_path%3Da", "by schema=NAME"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from master.store.postgres.address import parse_address
@@ -73,3 +74,12 @@ def test_an_error_of_several_lines_is_one_line() -> None:
     assert one_line(RuntimeError("a\n\tb\n")) == "a; b"
     assert one_line(RuntimeError()) == "RuntimeError"
     assert len(one_line(RuntimeError("x" * 1000))) == 303
+
+
+def test_a_pooler_in_between_is_one_line(
+    postgres: PostgresServer, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pooler gives the client a number of its own for the session."""
+    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1)
+    with pytest.raises(StoreError, match=r"can't use \S+: a pooler answers there, [^\n]+$"):
+        connect(parse_address(postgres.dsn(schema)), "a")
