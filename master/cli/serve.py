@@ -51,7 +51,7 @@ async def serve(
     holding = None
     if is_shared(settings):
         master_mode(settings)  # who can't serve may not take the queue from one that can
-        holding = await stand_by(settings, stop, listening)
+        holding = await stand_by(settings, authkey, stop, listening)
         if holding is None:
             log.info("stopped")
             return 0

@@ -33,7 +33,7 @@ _STOP_S = 3.0
 
 
 async def stand_by(
-    settings: Settings, stop: asyncio.Event, listening: int | None = None
+    settings: Settings, authkey: bytes, stop: asyncio.Event, listening: int | None = None
 ) -> Holding | None:
     """Wait until this master is the active one. None: `stop` was set before.
 
@@ -44,7 +44,7 @@ async def stand_by(
     """
     from ..store.postgres.ownership.standby import Standby
 
-    standby = Standby(this_master(settings))
+    standby = Standby(this_master(settings, authkey))
     load_engine()  # nobody waits for that now
     listener = _listen(settings, listening)
     answers = Answers(settings)

@@ -17,14 +17,16 @@ def is_shared(settings: Settings) -> bool:
     return settings.master_store is not None or settings.master_store_file is not None
 
 
-def this_master(settings: Settings) -> Me:
+def this_master(settings: Settings, authkey: bytes = b"") -> Me:
     """This master, as the others are told of it. Raises SettingsError for a store that can't be."""
     from ..store.postgres.address import parse_address
-    from ..store.postgres.ownership.me import Me
+    from ..store.postgres.ownership.me import Me, mark_of
 
     url, variable = _url(settings)
     address = parse_address(url, variable)
-    return Me(address, settings.master_name, settings.master_address, __version__)
+    mark = mark_of(authkey, address) if authkey else ""
+    name, told = settings.master_name, settings.master_address
+    return Me(address, name, told, __version__, key_mark=mark)
 
 
 def _url(settings: Settings) -> tuple[str, str]:

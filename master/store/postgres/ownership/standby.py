@@ -47,6 +47,7 @@ class Standby:
         self._connection: Connection | None = None
         self._beat_at = 0.0
         self._told, self._told_at = "", 0.0
+        self._other_key, self._key_told_at = "", 0.0
         self._is_new = True
         self.masters: list[MasterStatus] = []
 
@@ -84,17 +85,33 @@ class Standby:
             beat(connection, self._me, None)
             self.masters = [status for _, status in read_roster(connection, self._me)]
             self._beat_at = now
+            self._compare_keys(connection, now)
         row = connection.execute(SQL["look"], self._me.values(None)).fetchone()
         assert row is not None
         look = Look(*row)
         verdict = self._lease.judge(look, time.monotonic())
-        if verdict is not Verdict.WAIT:
+        if verdict is not Verdict.WAIT and not self._other_key:
             claim = self._take(look, verdict)
             if claim is not None:
                 return claim
         for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
             pass
         return None
+
+    def _compare_keys(self, connection: Connection, now: float) -> None:
+        """Find out whether the active master has another authkey. The clients of that one could
+        not use this one: so this one takes nothing over until somebody starts it again.
+        """
+        row = connection.execute(SQL["other_keys"], self._me.values(None)).fetchone()
+        if row is not None:
+            self._other_key = str(row[0])
+        if self._other_key and now - self._key_told_at > _AGAIN_TOLD_S:
+            self._key_told_at = now
+            log.error(
+                "the authkey of %s is another one: this master takes nothing over; give it the key"
+                " of the others (QUEUE_AUTHKEY or QUEUE_AUTHKEY_FILE), and start it again",
+                self._other_key,
+            )
 
     def _connected(self) -> Connection:
         if self._connection is None:

@@ -34,16 +34,17 @@ CREATE TABLE IF NOT EXISTS masters (
     epoch    bigint,
     beats    bigint NOT NULL,
     since    timestamptz NOT NULL,
-    seen_at  timestamptz NOT NULL
+    seen_at  timestamptz NOT NULL,
+    key_mark text NOT NULL
 ) WITH (fillfactor = 50)
 
 -- name: beat
 -- The times are the server's. `since` is when the row got this epoch.
 INSERT INTO masters AS m
-    (instance, name, address, version, session, epoch, beats, since, seen_at)
+    (instance, name, address, version, session, epoch, key_mark, beats, since, seen_at)
 VALUES (
     %(instance)s, %(name)s, %(address)s, %(version)s, %(session)s, %(epoch)s,
-    1, clock_timestamp(), clock_timestamp()
+    %(key_mark)s, 1, clock_timestamp(), clock_timestamp()
 )
 ON CONFLICT (instance) DO UPDATE SET
     beats = m.beats + 1,
@@ -61,6 +62,12 @@ SELECT m.instance, m.name, m.address, m.version,
 FROM masters m LEFT JOIN owner o ON true
 ORDER BY m.epoch IS NULL, m.epoch DESC, m.name, m.instance
 LIMIT 100
+
+-- name: other_keys
+-- The active master, if it lives and has another authkey.
+SELECT m.name FROM masters m JOIN owner o ON m.epoch = o.epoch
+WHERE m.instance <> %(instance)s AND m.seen_at > clock_timestamp() - interval '5 s'
+    AND m.key_mark <> %(key_mark)s AND m.key_mark <> '' AND %(key_mark)s <> ''
 
 -- name: forget
 -- Rows of masters that are gone: what this one was before, under the same name, and old ones.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from master.changes import Changes
 from master.store.postgres.address import parse_address
 from master.store.postgres.engine import PostgresStore
 from master.store.postgres.link.connection import connect
-from master.store.postgres.ownership.me import Me
+from master.store.postgres.ownership.me import Me, mark_of
 from master.store.postgres.ownership.standby import Standby
+from tests.integration.processes import eventually
 from tests.postgres_server import PostgresServer
 
 
@@ -52,3 +55,31 @@ def test_a_schema_that_is_there_needs_no_right_to_make_one(
         with postgres.superuser("queue") as db:
             db.execute("DROP OWNED BY low CASCADE")
             db.execute("DROP ROLE low")
+
+
+def test_a_master_with_another_key_takes_nothing_over(
+    store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The clients of the others could not use it."""
+    address = parse_address(store_url)
+
+    def standby(name: str, key: bytes) -> Standby:
+        return Standby(Me(address, name, "", "1", key_mark=mark_of(key, address)))
+
+    owned = standby("first", b"the key").wait()
+    assert owned is not None
+    owned[1].start()
+    other = standby("other", b"another key")
+    waiting = threading.Thread(target=other.wait, daemon=True)
+    waiting.start()
+    line = "the authkey of first is another one: this master takes nothing over"
+    try:
+        eventually(lambda: line in caplog.text, 20, line)
+        owned[0].release()
+        same = standby("third", b"the key").wait()
+        assert same is not None
+        same[0].release()
+    finally:
+        other.stop()
+        waiting.join(20)
+    assert not waiting.is_alive()
