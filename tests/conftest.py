@@ -150,5 +150,5 @@ def store_url(postgres: PostgresServer, schema: str) -> str:
 def kept_store_url(postgres: PostgresServer) -> Iterator[str]:
     """The URL of a schema that tests use one after the other: each leaves it empty."""
     name = f"kept_{uuid.uuid4().hex[:12]}"
-    yield postgres.dsn(name)
+    yield postgres.socket_dsn(name)
     postgres.drop(name)

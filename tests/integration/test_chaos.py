@@ -29,7 +29,7 @@ def test_after_chaos_on_a_database_everything_has_ended_once_and_right(
 ) -> None:
     fine, text = run_chaos(
         SEED,
-        lambda chaos: chaos.run_for(SECONDS),
+        lambda chaos: chaos.run_for(SECONDS / 2),
         f"CHAOS_SECONDS={SECONDS:g} CHAOS_SEED={SEED} pytest {__file__} -k database",
         server=own_postgres,
     )
