@@ -21,6 +21,9 @@ _SHORT = struct.Struct("!i")
 _LONG = struct.Struct("!iQ")
 _SHORT_MAX = 0x7FFFFFFF
 _READ_BYTES = 256 * 1024
+_LATE_S = 0.001
+"""How soon a connection looks again whether earlier work is done. A loop that looked in each of its
+turns would take a whole processor while that work waits for a disk."""
 
 KEEPALIVE_IDLE_S = 5
 KEEPALIVE_INTERVAL_S = 2
@@ -184,8 +187,9 @@ class FrameProtocol(asyncio.BufferedProtocol):
         asyncio.get_running_loop().call_soon(self._try_to_go_on)
 
     def _try_to_go_on(self) -> None:
+        """Go on, or look again: the earlier work may wait for a disk or a database."""
         if self.is_late():
-            asyncio.get_running_loop().call_soon(self._try_to_go_on)
+            asyncio.get_running_loop().call_later(_LATE_S, self._try_to_go_on)
         else:
             self.go_on()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
@@ -36,6 +36,10 @@ the server each time must not be tried for ever."""
 
 _PATIENCE_S = 5.0
 """How long a transaction may take for which the loop waits."""
+
+_TOLD_S = 1.5
+"""How long a commit is on its way before the database counts as away. A network that drops what it
+gets closes nothing."""
 
 _LAST_S = 3.0
 """How long a commit may take when the master ends."""
@@ -79,7 +83,7 @@ class Writer:
                 calls = self._write(turn, write, done)
                 ended = self._db.pipeline.run(calls)
                 self._note_end()
-                await ended
+                await self._answered(ended)
             except Exception as error:
                 self._fail(error)
             else:
@@ -92,6 +96,15 @@ class Writer:
                 self._last = number
                 return done[0]
         raise StoreError(f"the connection broke in each of {_TRIES} tries: {self._trouble.last}")
+
+    async def _answered(self, ended: Awaitable[object]) -> None:
+        """Wait for the end of a commit. One that takes long is told of: the database is away."""
+        line = f"the database is away: it has not answered a commit for {_TOLD_S:g} s"
+        late = asyncio.get_running_loop().call_later(_TOLD_S, self._trouble.begin, WHO, line)
+        try:
+            await ended
+        finally:
+            late.cancel()
 
     def hasten(self) -> None:
         """The master ends: a server that does not answer is waited for a moment alone."""
@@ -144,6 +157,7 @@ class Writer:
         turn.taken()
         self._last = turn.number
         self._db.committed(self._newest)
+        self._trouble.end(WHO)
 
     def _fail(self, error: Exception) -> None:
         """Undo a transaction. It returns if the connection is of no use any more."""
@@ -154,6 +168,7 @@ class Writer:
             close(connection)
             return
         self._db.leave(self._newest)
+        self._trouble.end(WHO)
         if isinstance(error, errors.DivisionByZero):  # the fence: `insert_turn`
             raise self._claim.fenced_off() from error
         raise unwritten(error) from error

@@ -36,11 +36,35 @@ def test_nothing_is_received_while_what_came_before_is_not_dealt_with() -> None:
             await asyncio.sleep(0)
         assert reader.frames == [b"1"]
         reader.late = False
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert reader.frames == [b"1", b"2", b"3"]
+        async with asyncio.timeout(10.0):
+            while reader.frames != [b"1", b"2", b"3"]:
+                await asyncio.sleep(0.001)
 
     asyncio.run(scene())
+
+
+def test_a_loop_rests_while_what_came_before_waits_for_a_disk() -> None:
+    """It would take a whole processor, which the database may need."""
+    turns = 0
+
+    async def scene() -> None:
+        nonlocal turns
+        reader = Late()
+        reader.late = True
+        reader.data_received(frame(b"1"))
+        select = asyncio.get_running_loop()._selector.select  # type: ignore[attr-defined]
+
+        def counted(timeout: float | None) -> Any:
+            nonlocal turns
+            turns += 1
+            return select(timeout)
+
+        asyncio.get_running_loop()._selector.select = counted  # type: ignore[attr-defined]
+        await asyncio.sleep(0.1)
+        reader.late = False
+
+    asyncio.run(scene())
+    assert turns < 250
 
 
 class Sent:

@@ -11,6 +11,7 @@ import pytest
 
 from master.changes import Changes
 from master.store.postgres.engine import PostgresStore
+from master.store.postgres.link import writer
 from master.store.postgres.link.connection import cut
 from master.store.postgres.link.pipeline import Call, Pipeline
 from queue_manager.errors import OwnershipLostError
@@ -54,6 +55,38 @@ def test_a_commit_without_an_answer_is_looked_up(
     asyncio.run(whole())
     assert len(sent) == (1 if is_committed else 2)
     assert store.find_blocks(1, [(1, 10)], 10) == [(1, 1, 3)]
+    assert store.trouble == ""
+    engine.close()
+
+
+def test_a_commit_that_takes_long_is_told_of(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent network closes nothing: nobody else would notice, while clients are not read."""
+    engine = PostgresEngine(store_url)
+    store = opened(engine)
+    monkeypatch.setattr(writer, "_TOLD_S", 0.01)
+    run = Pipeline.run
+
+    def silent(self: Pipeline, calls: Sequence[Call]) -> asyncio.Future[Any]:
+        return asyncio.ensure_future(answered_late(run(self, calls)))
+
+    async def answered_late(answer: asyncio.Future[Any]) -> Any:
+        await asyncio.wait_for(told(), 10.0)
+        return await answer
+
+    async def told() -> None:
+        while "it has not answered a commit" not in store.trouble:
+            await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(Pipeline, "run", silent)
+
+    async def whole() -> None:
+        committing = store.commit(Changes(blocks=[block(1, 1, 3)]))
+        assert committing is not None
+        await committing
+
+    asyncio.run(whole())
     assert store.trouble == ""
     engine.close()
 
