@@ -27,7 +27,7 @@ from tests.documents import document_commands
 from tests.integration.processes import REPO, Master, Process, clean_environment, eventually
 from tests.postgres_server import DATABASE, PostgresServer, programs
 
-ROUNDS = int(os.environ.get("BACKUP_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("BACKUP_ROUNDS", "1"))
 """How often the master's disk is lost."""
 
 PAGE = REPO / "docs/backup.md"

@@ -1,4 +1,4 @@
-"""A list of a million recipients, and a million suppressed ones, take little memory."""
+"""A long list of recipients, and a long one of suppressed addresses, take little memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from tests.integration.processes import REPO, clean_environment
 
-COUNT = 1_000_000
-MOST_BYTES = 100 * 1024 * 1024
+COUNT = 200_000
+MOST_BYTES = 64 * 1024 * 1024
 
 # What a runner does with a list, but for sending the tasks to the master.
 READS = """
@@ -35,7 +35,7 @@ LINES = {
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", LINES)
-def test_a_million_recipients_and_a_million_suppressed_take_little_memory(
+def test_many_recipients_and_many_suppressed_take_little_memory(
     tmp_path: Path, kind: str
 ) -> None:
     path, suppressed = tmp_path / f"list{kind}", tmp_path / "suppressed.txt"

@@ -214,7 +214,7 @@ def test_results_are_lines_of_json_in_the_order_of_the_inputs(folder: Folder) ->
 
 def test_hundreds_of_thousands_of_lines_survive_five_kills(folder: Folder) -> None:
     """The client, the master and the worker die in turn. The output is that of a plain loop."""
-    count = 400_000
+    count = 200_000
     words = ("work.py:logged", folder.numbers(count))
     command = folder.popen(*words)
     recorded = 0

@@ -13,9 +13,9 @@ from .play import STEPS, BadWorldError, in_files, play
 from .truth import Violation
 from .world import World
 
-SEEDS = range(500)
+SEEDS = range(250)
 PORTIONS = 10
-LEAST_STEPS = 100_000
+LEAST_STEPS = 50_000
 
 ON_DISK = (7, 57, 107)
 """The seeds of the worlds that each engine with a disk has."""

@@ -24,10 +24,11 @@ from master.changes import (
 from master.store.contract import Store
 from master.store.postgres.address import parse_address
 from master.store.postgres.engine import PostgresStore
-from master.store.postgres.link.connection import connect, cut
+from master.store.postgres.link.connection import close, connect, cut
 from master.store.postgres.ownership.claim import Claim
 from master.store.postgres.ownership.me import Me
 from master.store.postgres.ownership.standby import Standby
+from master.store.postgres.ownership.watch import Watch
 from master.store.postgres.schema.migration import insert_queue_run
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
@@ -66,7 +67,7 @@ class PostgresEngine:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._opened: list[tuple[PostgresStore, Claim]] = []
+        self._opened: list[tuple[PostgresStore, Claim, Watch]] = []
 
     def open(self) -> Store:
         if self._opened:
@@ -74,8 +75,9 @@ class PostgresEngine:
         return self._open()
 
     def crash(self) -> Store:
-        store, claim = self._opened[-1]
+        store, claim, watch = self._opened[-1]
         cut(claim.writer)
+        close(watch._connection)  # else a standby waits for a master that seems to live
         store._reader.close()
         return self._open()
 
@@ -83,14 +85,15 @@ class PostgresEngine:
         me = Me(parse_address(self._url), "tests", "", "1")
         found = Standby(me).wait()
         assert found is not None
-        claim, _ = found
-        self._opened.append((PostgresStore(claim), claim))
+        claim, watch = found
+        self._opened.append((PostgresStore(claim), claim, watch))
         return self._opened[-1][0]
 
     def close(self) -> None:
         """Leave a new store to the next test: that takes less time than making a schema."""
-        for store, _ in self._opened:
+        for store, _, watch in self._opened:
             store.close()
+            close(watch._connection)  # the next test's has the same name
         address = parse_address(self._url)
         with connect(address, "tests") as connection:
             connection.execute(_EMPTY)

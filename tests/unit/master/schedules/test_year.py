@@ -119,7 +119,7 @@ async def live(world: World, truth: Truth, until: float) -> tuple[Roster, Keeper
     return roster, keeper
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1])
 def test_each_slot_of_a_year_has_one_run(play: Callable[..., None], seed: int) -> None:
     truth = Truth(random.Random(seed))
     stores: list[Any] = []
