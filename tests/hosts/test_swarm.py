@@ -37,7 +37,7 @@ def work(n):
 """
 
 
-def _job() -> str:
+def where_job() -> str:
     """Return the job that the document shows."""
     found = re.search(r"^```python\n# jobs/where.py\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
     assert found
@@ -63,7 +63,7 @@ def stack(lan: Lan, images: Images, request: pytest.FixtureRequest) -> Iterator[
         swarm.types("A", key)
         swarm.types("A", DEPLOY)
         swarm.complete(4)
-        (folder / "jobs" / "where.py").write_text(_job())
+        (folder / "jobs" / "where.py").write_text(where_job())
         yield swarm
     except BaseException:  # only the deployment can fail here, not a test
         print(*swarm.account().values(), sep="\n")
