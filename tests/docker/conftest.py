@@ -35,10 +35,11 @@ def work(task):
 PARTS = (
     ("test_compose", "test_clients", "test_environments", "test_documents"),
     ("test_chaos", "test_demo_logs"),
-    ("test_mail_scale", "test_images_python", "test_mail"),
+    ("test_postgres", "test_mail", "test_backup"),
+    ("test_mail_scale", "test_images_python"),
 )
 """The files that one process runs: the parts take about as long. The first three share a stack.
-Only the last part has the processors busy, so the deadlines of `test_chaos` hold beside it. A file
+The last part, which has the processors busy, begins when the first process is free. A file
 that is not here is a part by itself."""
 
 
