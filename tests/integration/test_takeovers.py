@@ -114,7 +114,7 @@ def test_masters_take_turns_and_nothing_is_lost(scene: Scene) -> None:
     """Killed, frozen and stopped, one after the other; each comes back as a standby."""
     scene.start("a", "b")
     scene.worker(0)
-    run = scene.peers[0].submit("noted", "count=3000", "seconds=0.02")
+    run = scene.peers[0].submit("noted", "count=2000", "seconds=0.02")
     for turn, number in enumerate([signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM]):
         old, new = scene.peers[turn % 2], scene.peers[(turn + 1) % 2]
         done = old.run_status(run).done
@@ -127,7 +127,7 @@ def test_masters_take_turns_and_nothing_is_lost(scene: Scene) -> None:
             old.process.wait()
             old.begin()
         scene.known(2)
-    scene.check(scene.peers[1], run, 3000)
+    scene.check(scene.peers[1], run, 2000)
 
 
 def test_a_restart_of_the_database_leaves_the_active_master_as_it_is(scene: Scene) -> None:
