@@ -13,7 +13,7 @@ from ..figure import Figure, ratio
 from ..rig import postgres, processes
 from ..rig.stored import Stored
 
-ROUNDS = sized(5, 1)
+ROUNDS = sized(3, 1)
 DONE, WAITING, STEP = sized((10_000_000, 1_000_000, 1_000_000), (20_000, 20_000, 10_000))
 FEW, LEFT = 10_000, 1_000
 WARM_UP, TASKS = sized((200_000, 1_000_000), (5_000, 20_000))

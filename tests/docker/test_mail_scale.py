@@ -1,4 +1,4 @@
-"""Thousands of messages from containers to Postfix and to a server that fails, while containers die.
+"""Thousands of messages from containers to Postfix and to a server that fails; containers die.
 
 The servers' own records say what came: Postfix's folder, and the list of the tests' server.
 """

@@ -35,9 +35,7 @@ LINES = {
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", LINES)
-def test_many_recipients_and_many_suppressed_take_little_memory(
-    tmp_path: Path, kind: str
-) -> None:
+def test_many_recipients_and_many_suppressed_take_little_memory(tmp_path: Path, kind: str) -> None:
     path, suppressed = tmp_path / f"list{kind}", tmp_path / "suppressed.txt"
     with path.open("w") as file:
         file.write("email,name\n" * (kind == ".csv"))

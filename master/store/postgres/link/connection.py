@@ -21,7 +21,8 @@ from queue_manager.errors import StoreError
 from ..address import Address
 
 CONNECT_S = 3
-"""How long a connection may take to come about, for each address of the server."""
+"""How long a connection may take to come about, for each address of the server; and then, how long
+its first statement may take."""
 
 SILENCE_S = 3
 """How long a connection lives of which no packet arrives, at either end."""
@@ -29,6 +30,7 @@ SILENCE_S = 3
 LONGEST_NAME = 63
 """Bytes of a session's name that PostgreSQL keeps (NAMEDATALEN)."""
 
+_WHO_ANSWERS = "SELECT pg_backend_pid(), current_setting('search_path')"
 _LONGEST_LINE = 300
 _GUESS = re.compile("This probably means the server|before or while processing the request")
 """What libpq adds for whoever runs the server."""
@@ -124,12 +126,13 @@ def connect(address: Address, role: str, patience_s: float | None = None) -> Con
         connection = Connection.connect(autocommit=True, **parameters)
     except (psycopg.Error, UnicodeError) as error:
         raise StoreError(f"can't reach {address.shown}: {one_line(error)}") from error
-    connection.patience_s = patience_s
+    connection.patience_s = CONNECT_S
     try:
         _check(connection, address)
     except BaseException:
         close(connection)
         raise
+    connection.patience_s = patience_s
     return connection
 
 
@@ -139,9 +142,8 @@ def _check(connection: Connection, address: Address) -> None:
     A pooler gives a session to others, and it may drop what ours is set to: then all schemas of a
     database would be one.
     """
-    query = "SELECT pg_backend_pid(), current_setting('search_path')"
     try:
-        found = connection.execute(query, prepare=False).fetchone()
+        found = connection.execute(_WHO_ANSWERS, prepare=False).fetchone()
     except psycopg.Error as error:
         raise StoreError(f"can't use {address.shown}: {one_line(error)}") from error
     if found != (connection.info.backend_pid, address.schema):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg import sql
@@ -10,6 +11,36 @@ from queue_manager.wire.masters import MasterStatus
 
 from ..link.connection import Connection
 from .me import SQL, Me
+
+COMPANY_S = 60.0
+"""How long a master counts that has been seen: it may have started again since then."""
+
+Row = tuple[str, MasterStatus]
+"""A master under its instance."""
+
+
+class Company:
+    """The other masters that were seen alive, also those that have left in order since.
+
+    One that left may be back by now, and nobody who has lost the database would know.
+    """
+
+    def __init__(self, me: Me) -> None:
+        self._me = me
+        self._alive: dict[tuple[str, str], float] = {}
+
+    def note(self, rows: Iterable[Row], now: float) -> None:
+        """Take what was read. A row of this master's name is its own, from before its start."""
+        for instance, master in rows:
+            key = master.name, master.address
+            if instance != self._me.instance and key != (self._me.name, self._me.told):
+                self._alive[key] = max(now - master.lag_s, self._alive.get(key, now - master.lag_s))
+        self._alive = {key: at for key, at in self._alive.items() if at >= now - COMPANY_S}
+
+    @property
+    def names(self) -> list[str]:
+        """Who was alive a minute before the last reading, or later."""
+        return [name for name, _ in self._alive]
 
 
 def ensure_tables(connection: Connection, me: Me) -> None:
@@ -38,7 +69,7 @@ def beat(connection: Connection, me: Me, epoch: int | None) -> int | None:
     return found
 
 
-def read_roster(connection: Connection, me: Me) -> list[tuple[str, MasterStatus]]:
+def read_roster(connection: Connection, me: Me) -> list[Row]:
     """All masters by their instances, the active one first. Raises psycopg.Error."""
     rows = connection.execute(SQL["roster"]).fetchall()
     return [

@@ -20,7 +20,7 @@ from ..schema.migration import check_version
 from .claim import Claim, take
 from .lease import Lease, Look, Verdict
 from .me import PATIENCE_S, SQL, Me
-from .roster import beat, ensure_tables, one, read_roster
+from .roster import Company, beat, ensure_tables, one, read_roster
 from .watch import BEAT_S, Watch
 
 log = logging.getLogger("quartermaster.master")
@@ -44,6 +44,7 @@ class Standby:
         self._me = me
         self._ended = threading.Event()
         self._lease = Lease()
+        self._company = Company(me)
         self._connection: Connection | None = None
         self._beat_at = 0.0
         self._told, self._told_at = "", 0.0
@@ -83,7 +84,9 @@ class Standby:
         now = time.monotonic()
         if now - self._beat_at >= BEAT_S:
             beat(connection, self._me, None)
-            self.masters = [status for _, status in read_roster(connection, self._me)]
+            rows = read_roster(connection, self._me)
+            self._company.note(rows, now)
+            self.masters = [status for _, status in rows]
             self._beat_at = now
             self._compare_keys(connection, now)
         row = connection.execute(SQL["look"], self._me.values(None)).fetchone()
@@ -171,7 +174,7 @@ class Standby:
         except psycopg.Error:
             close(connection)
             connection = None
-        return Watch(claim, connection)
+        return Watch(claim, connection, self._company)
 
     def _leave(self) -> None:
         connection, self._connection = self._connection, None

@@ -18,13 +18,10 @@ from ..link.connection import Connection, close
 from .claim import Claim
 from .lease import LEASE_S
 from .me import PATIENCE_S
-from .roster import beat, read_roster
+from .roster import COMPANY_S, Company, Row, beat, read_roster
 
 BEAT_S = 1.0
 _RETRY_S = 0.2
-COMPANY_S = 60.0
-"""How long a master counts that has been seen: it may have started again since then."""
-
 _ALONE_S = 0.25
 """How often a master that knows of no other looks for one.
 
@@ -34,15 +31,19 @@ It may lose the database at any time, and has to know then that somebody else go
 class Watch:
     """Renews the lease of a claim until `stop`.
 
-    connection: that of the standby, which goes on; None: a new one.
+    connection: that of the standby, which goes on; None: a new one. company: whom the standby has
+    seen.
     """
 
-    def __init__(self, claim: Claim, connection: Connection | None = None) -> None:
+    def __init__(
+        self, claim: Claim, connection: Connection | None = None, company: Company | None = None
+    ) -> None:
         self._claim, self._connection = claim, connection
+        self._company = company or Company(claim.me)
         claim.on_release = self.stop
         self._ended = threading.Event()
         self._renewed = self._read = time.monotonic()
-        self._roster: list[tuple[str, MasterStatus]] = []
+        self._roster: list[Row] = []
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._clock: Callable[[], float] = time.monotonic
 
@@ -67,8 +68,9 @@ class Watch:
     def look(self, now: float) -> None:
         """Give the claim up if the lease has run out and another master lives, which takes over.
 
-        One that was there a minute before counts. Else those who are connected here would stay
-        with a master that can't write, while another one that has just come back can.
+        One that was there a minute before counts, also if it has left since. Else those who are
+        connected here would stay with a master that can't write, while another one that has just
+        come back can.
 
         now: monotonic seconds. Whoever calls this does not wait for the database. A master that is
         alone waits instead: nobody else would go on.
@@ -76,10 +78,12 @@ class Watch:
         late_s = now - self._renewed
         if late_s < LEASE_S:
             return
-        others = self._others(LEASE_S) or self._others(COMPANY_S)
-        if others:
+        others = self._others(LEASE_S)
+        maybe = others or self._others(COMPANY_S) or self._company.names
+        if maybe:
+            stands = "stands by" if others else "may stand by"
             self._claim.lose(
-                f"it has not reached the database for {late_s:.1f} s, and {others[0]} stands by"
+                f"it has not reached the database for {late_s:.1f} s, and {maybe[0]} {stands}"
             )
 
     def _others(self, seen_s: float) -> list[str]:
@@ -111,6 +115,7 @@ class Watch:
     def _read_roster(self, connection: Connection) -> None:
         self._roster = read_roster(connection, self._claim.me)
         self._read = self._clock()
+        self._company.note(self._roster, self._read)
 
     def _beat(self) -> None:
         claim = self._claim

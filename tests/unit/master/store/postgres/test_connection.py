@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from master.store.postgres.address import parse_address
+from master.store.postgres.link import connection as connections
 from master.store.postgres.link.connection import close, connect, one_line, session_name
 from queue_manager.errors import StoreError
 from tests.postgres_server import PostgresServer
@@ -83,3 +84,13 @@ def test_a_pooler_in_between_is_one_line(
     monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1)
     with pytest.raises(StoreError, match=r"can't use \S+: a pooler answers there, [^\n]+$"):
         connect(parse_address(postgres.dsn(schema)), "a")
+
+
+def test_a_server_that_says_nothing_behind_the_login_is_given_up(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader has no patience of its own: its thread would wait for a silent proxy for ever."""
+    monkeypatch.setattr(connections, "CONNECT_S", 0.05)
+    monkeypatch.setattr(connections, "_WHO_ANSWERS", "SELECT pg_sleep(60)")
+    with pytest.raises(StoreError, match="has not answered within"):
+        connect(parse_address(store_url), "tests")
