@@ -16,6 +16,7 @@ from .table import Seen
 
 _PATIENCE_S = 60.0
 _LOOK_S = 0.02
+_SPARE_S = 15.0
 T = TypeVar("T")
 
 
@@ -128,11 +129,11 @@ class Driver:
         self.reasons[re.sub(r"\d+(\.\d+)?", "N", why[0])] += 1
 
     def _adjust(self, played: int, passed_s: float) -> None:
-        """Tasks take so long that the last one is done about when the last fault is over."""
-        left_s = passed_s / played * (self._count - played)
+        """Tasks take so long that some are left when the last fault is over: it needs them."""
+        left_s = passed_s / played * (self._count - played) + _SPARE_S
         left = max(self._tasks - self.record.recorded(self.run), 1)
         slots = SLOTS * len(self._ground.net.hosts)
-        self._ground.pace(min(max(0.9 * slots * left_s / left - 0.002, 0.0), 1.0))
+        self._ground.pace(min(max(slots * left_s / left - 0.002, 0.0), 1.0))
 
     def _await(
         self, condition: Callable[[], T | None], what: str, within_s: float = _PATIENCE_S
