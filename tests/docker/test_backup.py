@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.documents import document_commands
 
@@ -13,7 +16,18 @@ from .conftest import CHECKOUT, Stack, eventually
 PAGE = CHECKOUT / "docs" / "backup.md"
 
 
-def test_the_commands_of_the_page_in_containers(stack: Stack, clone: Path) -> None:
+@pytest.fixture
+def followed_stack(stack: Stack, clone: Path) -> Iterator[Stack]:
+    """The stack. What deploy/backup.yml adds to it goes: the others would leave that behind."""
+    yield stack
+    files = (str(clone / name) for name in ("docker-compose.yml", "deploy/backup.yml"))
+    both = Stack(stack.client, stack.project, *files)
+    both.compose("rm", "--stop", "--force", "backup")
+    stack.client.volumes.get(f"{stack.project}_backup").remove()
+
+
+def test_the_commands_of_the_page_in_containers(followed_stack: Stack, clone: Path) -> None:
+    stack = followed_stack
     environment = {**os.environ, "COMPOSE_PROJECT_NAME": stack.project}
 
     def run(command: str) -> None:
