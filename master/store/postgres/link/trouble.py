@@ -27,13 +27,13 @@ class Trouble:
         """Why it can't be reached now; empty: it can."""
         return next(iter(self._of.values()), "")
 
-    def begin(self, who: str, line: str) -> None:
-        """A connection can't be had. who: which one."""
+    def begin(self, who: str, line: str, before_s: float = 0.0) -> None:
+        """A connection can't be had. who: which one. before_s: so long ago it was lost."""
         with self._lock:
             is_news = not self._of
             self._of[who] = self.last = line
             if is_news:
-                self._since = time.monotonic()
+                self._since = time.monotonic() - before_s
         if is_news and not self.ending.is_set():
             log.error("%s; nothing is acknowledged until it is there again", line)
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
@@ -100,7 +101,8 @@ class Writer:
     async def _answered(self, ended: Awaitable[object]) -> None:
         """Wait for the end of a commit. One that takes long is told of: the database is away."""
         line = f"the database is away: it has not answered a commit for {_TOLD_S:g} s"
-        late = asyncio.get_running_loop().call_later(_TOLD_S, self._trouble.begin, WHO, line)
+        tell = partial(self._trouble.begin, WHO, line, before_s=_TOLD_S)
+        late = asyncio.get_running_loop().call_later(_TOLD_S, tell)
         try:
             await ended
         finally:

@@ -60,12 +60,14 @@ def test_a_commit_without_an_answer_is_looked_up(
 
 
 def test_a_commit_that_takes_long_is_told_of(
-    store_url: str, monkeypatch: pytest.MonkeyPatch
+    store_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A silent network closes nothing: nobody else would notice, while clients are not read."""
     engine = PostgresEngine(store_url)
     store = opened(engine)
-    monkeypatch.setattr(writer, "_TOLD_S", 0.01)
+    caplog.clear()
+    caplog.set_level("INFO", "quartermaster.master")
+    monkeypatch.setattr(writer, "_TOLD_S", 0.1)
     run = Pipeline.run
 
     def silent(self: Pipeline, calls: Sequence[Call]) -> asyncio.Future[Any]:
@@ -88,6 +90,11 @@ def test_a_commit_that_takes_long_is_told_of(
 
     asyncio.run(whole())
     assert store.trouble == ""
+    assert [record.getMessage() for record in caplog.records] == [
+        "the database is away: it has not answered a commit for 0.1 s;"
+        " nothing is acknowledged until it is there again",
+        "the database is there again, after 0.1 s",
+    ]
     engine.close()
 
 
