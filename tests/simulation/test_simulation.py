@@ -14,7 +14,7 @@ from .truth import Violation
 from .world import World
 
 SEEDS = range(250)
-PORTIONS = 10
+PORTIONS = 5
 LEAST_STEPS = 50_000
 
 ON_DISK = (7, 57, 107)
