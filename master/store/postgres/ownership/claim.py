@@ -1,4 +1,4 @@
-"""The active master's hold on the schema: its lock, its epoch, and what proves them in a commit.
+"""The active master's hold on the schema: its lock and its epoch.
 
 Owns the writer's connection from take-over to release. Knows nothing of what is written.
 """
@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import psycopg
 
@@ -20,13 +19,6 @@ from ..link.connection import Connection, close, cut
 from .lease import LEASE_S
 from .me import PATIENCE_S, SQL, Me
 from .roster import beat, one
-
-
-class Fence(NamedTuple):
-    """A statement that fails with `psycopg.errors.DivisionByZero` if the epoch is another."""
-
-    statement: str
-    values: tuple[int]
 
 
 class Claim:
@@ -61,11 +53,6 @@ class Claim:
         if writer is None:
             raise OwnershipLostError(self.lost or "this master has released the queue")
         return writer
-
-    @property
-    def fence(self) -> Fence:
-        """What each commit has in its pipeline, before COMMIT."""
-        return Fence(SQL["fence"], (self.epoch,))
 
     def connect(self, what: str, patience_s: float | None = None) -> Connection:
         """One more connection of this master, such as its reader's. Raises StoreError."""

@@ -127,11 +127,6 @@ ON CONFLICT (one) DO UPDATE SET
     epoch = o.epoch + 1, name = excluded.name, address = excluded.address, since = excluded.since
 RETURNING epoch
 
--- name: fence
--- Of each commit: a division by zero, which fails the transaction, unless the epoch is this one. The
--- row stays as it is until the commit, because the next take-over changes it.
-SELECT 1 / count(*) FROM (SELECT FROM owner WHERE epoch = %s FOR SHARE) mine
-
 -- name: leave
 DELETE FROM masters WHERE instance = %(instance)s
 
