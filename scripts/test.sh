@@ -66,7 +66,8 @@ done
 # Several processes share the tests that measure no time, and one that is done takes tests of the others.
 # They are twice as many as there are processors, since these tests wait for half of their time. Then
 # three share the files of those in containers (PARTS of their conftest.py); each has a compose project
-# of its own. The rest (the mark `alone`, hosts) run one after another, behind them. pytest's exit code 5
+# of its own. Behind them come those that wait for most of their time (the mark `waits`), two files at a
+# time, and the rest (the mark `alone`, hosts), one test after another. pytest's exit code 5
 # means "no tests": the tests that a -k selects may all be in one of the parts.
 run() {
     local status=0
@@ -74,6 +75,11 @@ run() {
     .venv/bin/python -m pytest "$@" ${PYTEST_ARGS:-} || status=$?
     if [ "$status" != 5 ]; then ran=yes; fi
     if [ "$status" != 0 ] && [ "$status" != 5 ]; then code=$status; fi
+}
+
+# marked WORD: the files and folders that have tests with a mark.
+marked() {
+    grep -rl --include='*.py' "pytest\.mark\.\($1\)" "${folders[@]}" | sed 's|/conftest\.py$||'
 }
 
 # The tests start hundreds of processes. Without compiled modules on disk each would compile ours for
@@ -93,7 +99,7 @@ if [ ${#folders[@]} -gt 0 ]; then
         if [ -z "$(needs "$folder")" ]; then plain+=("$folder"); fi
     done
     if [ ${#plain[@]} -gt 0 ]; then
-        run -m "not (alone or docker or hosts)" --numprocesses "$share" --dist worksteal "${plain[@]}"
+        run -m "not (alone or waits or docker or hosts)" --numprocesses "$share" --dist worksteal "${plain[@]}"
     fi
     case " ${folders[*]} " in
         *" tests/docker "*) run -m "docker and not alone" --numprocesses 3 --dist loadfile tests/docker ;;
@@ -107,7 +113,9 @@ if [ ${#folders[@]} -gt 0 ]; then
         *" tests/metrics "*) run --numprocesses 2 --dist worksteal tests/metrics ;;
     esac
     # Only what has such tests: pytest takes half a minute to read all files.
-    mapfile -t alone < <(grep -rl --include='*.py' 'pytest\.mark\.\(alone\|hosts\)' "${folders[@]}" | sed 's|/conftest\.py$||')
+    mapfile -t waits < <(marked 'waits')
+    if [ ${#waits[@]} -gt 0 ]; then run -m waits --numprocesses 2 --dist loadfile "${waits[@]}"; fi
+    mapfile -t alone < <(marked 'alone\|hosts')
     if [ ${#alone[@]} -gt 0 ]; then run -m "alone or hosts" "${alone[@]}"; fi
     if [ -z "$ran" ]; then code=5; fi
 fi

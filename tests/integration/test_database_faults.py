@@ -23,7 +23,7 @@ from tests.integration.processes import eventually
 from tests.postgres_proxy import Proxy
 from tests.postgres_server import ROLE, USER, PostgresServer
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.waits, pytest.mark.timeout(240)]
 
 GOES_ON_S = 2.0
 """Until puts and results come again, after the database is back: a second, and a busy machine's."""

@@ -22,7 +22,7 @@ from tests.integration.processes import Process, eventually
 from tests.postgres_proxy import Proxy
 from tests.postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.waits, pytest.mark.timeout(120)]
 
 SCHEMA = "owned"
 CRASH_S, ORDER_S, FREEZE_S = 1.0, 0.5, 5.0

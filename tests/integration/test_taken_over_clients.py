@@ -16,7 +16,7 @@ from tests.integration.processes import KEY, PATIENCE_S, eventually
 from tests.integration.two_masters import Peer, Scene
 from tests.postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.waits, pytest.mark.timeout(240)]
 
 LOSSES = [
     pytest.param(signal.SIGKILL, 1.0, id="killed"),

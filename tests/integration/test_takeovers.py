@@ -22,7 +22,7 @@ from tests.integration.processes import eventually
 from tests.integration.two_masters import Scene
 from tests.postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.waits, pytest.mark.timeout(240)]
 
 CRASH_S, ORDER_S, FREEZE_S = 1.0, 0.5, 5.0
 """Until another master is the active one."""
