@@ -95,12 +95,17 @@ def test_two_masters_are_on_two_nodes_and_their_sessions_encrypted(pair: Pair) -
     assert {place[:5] for place in pair.containers("master")} == {"hostA", "hostB"}
     (place,) = pair.containers("database")
     assert place.startswith("hostC/")
-    sessions = pair.sql(
-        "select distinct application_name, ssl, version from pg_stat_activity"
-        " join pg_stat_ssl using (pid) where application_name like 'quartermaster/%'"
-    ).splitlines()
-    assert {line.split("/")[1] for line in sessions} == {"hostA", "hostB"}
-    assert all(line.endswith("|t|TLSv1.3") for line in sessions)
+
+    def sessions() -> list[str]:
+        return pair.sql(
+            "select distinct application_name, ssl, version from pg_stat_activity"
+            " join pg_stat_ssl using (pid) where application_name like 'quartermaster/%'"
+        ).splitlines()
+
+    # A master runs before it has found the database.
+    both = {"hostA", "hostB"}
+    eventually(lambda: {line.split("/")[1] for line in sessions()} == both, 60, "both masters")
+    assert all(line.endswith("|t|TLSv1.3") for line in sessions())
     number = int(pair.qm("submit where --wait").split()[0])
     assert set(pair.finished(number, 60)) == {"hostA", "hostB", "hostC"}
     status = pair.qm("status")
