@@ -23,7 +23,7 @@ from .environment import MissingError
 from .station import WORKERS, Station
 
 AT_ONCE = {"procrastinate": 10, "oban": 50, "awa": 100, "pgqueuer": 200}
-"""Jobs at a time in each of two workers: of 10, 50, 100, 200 and 500 what was fastest here."""
+"""Jobs at a time in each of two workers: the best in single runs with 10, 50, 100, 200 and 500."""
 WARM_UP = 200
 TARGET_S, HELD_S = sized((3.0, 20.0), (0.2, 0.5))
 
