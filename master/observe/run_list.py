@@ -16,6 +16,7 @@ from queue_manager.wire.limits import RUNS_LOOKED_AT
 from queue_manager.wire.messages import AskRuns, RunList
 from queue_manager.wire.records import RunStatus
 
+from ..broker import Broker
 from ..broker.runs.run import Run
 from ..reads import RunsSought
 from ..turn.turn import Turn
@@ -80,8 +81,9 @@ class RunLists:
         return all(self._add(page, ask, run, run.id + 1, now) for run in reversed(active))
 
     def _active(self, is_there: Callable[[int], bool]) -> list[Run]:
-        runs = self._turn.broker.runs.values()
-        return sorted((r for r in runs if r.active and is_there(r.id)), key=lambda run: run.id)
+        """Runs by their numbers that the store does not have as ended."""
+        runs = active_on_disk(self._turn.broker)
+        return sorted((run for run in runs if is_there(run.id)), key=lambda run: run.id)
 
     def _add_ended(self, page: Page[RunStatus], ask: AskRuns, now: float) -> bool:
         broker = self._turn.broker
@@ -101,6 +103,9 @@ class RunLists:
         found = self._turn.store.find_ended(sought)
         for loaded in found.runs:
             run = broker.runs.get(loaded.record.id) or Run.loaded(loaded)
+            if run.active:  # a retry is on its way to the disk: the run is told as an active one
+                page.skip(-run.id)
+                continue
             if not self._add(page, ask, run, -run.id, now):
                 return False
         if found.place != sought.after:
@@ -109,7 +114,9 @@ class RunLists:
 
     def _add_finishing(self, page: Page[RunStatus], ask: AskRuns, now: float) -> bool:
         after, sign = self._after(ask), 1 if ask.back else -1
-        ended = [run for run in self._turn.broker.runs.values() if not run.active]
+        broker = self._turn.broker
+        active = set(active_on_disk(broker))
+        ended = [run for run in broker.runs.values() if run not in active]
         ended = [run for run in ended if sign * run.id > sign * after]
         in_order = sorted(ended, key=lambda run: sign * run.id)
         return all(self._add(page, ask, run, -run.id, now) for run in in_order)
@@ -145,6 +152,12 @@ class RunLists:
         if place < 0:
             return count(-place)
         return len(self._active(lambda number: number >= place)) + count(all_runs)
+
+
+def active_on_disk(broker: Broker) -> list[Run]:
+    """Runs that have not ended, or whose end is on its way to the disk, so not among the ended."""
+    ending = broker.changes.ended
+    return [run for run in broker.runs.values() if run.active or run.id in ending]
 
 
 def brief(run: RunStatus) -> RunStatus:

@@ -32,7 +32,7 @@ from ..turn.turn import Turn
 from .chain_text import why_pending
 from .diagnosis import Diagnosis, Sources, Waits, hindered, unfed, why_stalled
 from .paging import Page
-from .run_list import RunLists, brief
+from .run_list import RunLists, active_on_disk, brief
 from .session_status import other_status, stock_status, worker_status
 
 if TYPE_CHECKING:  # the service asks this room, which knows the service by its types only
@@ -79,7 +79,7 @@ class StatusBuilder:
             time.monotonic() - self._sources.started,
             broker.refused,
             list(self._troubles()),
-            sum(run.active for run in broker.runs.values()),
+            len(active_on_disk(broker)),
             self._count_ended(),
             len(self._everyone(0.0)),
             self._sources.schedule_troubles(),

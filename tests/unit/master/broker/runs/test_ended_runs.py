@@ -196,6 +196,26 @@ def test_a_summary_counts_what_it_leaves_out(master: Master) -> None:
     assert master.status.run(AskRun(1, 7)).run.run == 7
 
 
+def ids(page: Any) -> list[int]:
+    return [run.run for run in page.runs]
+
+
+def test_a_run_is_told_once_while_its_end_or_its_retry_is_on_its_way_to_the_disk(
+    master: Master,
+) -> None:
+    """A commit on another machine takes a while, and `status` answers meanwhile."""
+    master.broker.cancel(master.run(31), 1.0)
+    assert master.broker.retry(master.run(32), 1.0, [(1, None)]) == 1
+    runs, summary = master.status.runs, master.status.summary(AskStatus(1))
+    assert ids(runs(AskRuns(1))) == [0, 31, 32, *range(30, 0, -1)]
+    assert ids(runs(AskRuns(1, state="cancelled"))) == [31]
+    assert ids(runs(AskRuns(1, ended=0))) == [0, 31, 32]
+    assert ids(runs(AskRuns(1, back=True, ended=0))) == [0, 31, 32]
+    assert ids(runs(AskRuns(1, -31, ended=5))) == [30, 29, 28, 27, 26]
+    assert ids(runs(AskRuns(1, state="finishing"))) == []
+    assert summary.active_runs == 3
+
+
 def test_runs_are_chosen_by_state_and_job(master: Master) -> None:
     def chosen(**choice: Any) -> list[int]:
         return [run.run for run in master.status.runs(AskRuns(1, **choice)).runs]
@@ -225,10 +245,6 @@ def test_active_runs_alone_are_one_list_that_ends(master: Master) -> None:
     page = master.status.runs(AskRuns(1, ended=0))
     assert ([run.run for run in page.runs], page.complete, page.more) == ([0, 31], True, 31)
     assert master.status.runs(AskRuns(1, after=-20, ended=0)).complete
-
-
-def ids(page: Any) -> list[int]:
-    return [run.run for run in page.runs]
 
 
 def test_a_page_leads_back_to_the_one_before(master: Master) -> None:
