@@ -12,6 +12,7 @@ _GRAVE = ("serious", "critical")
 
 def grave_faults(page: Page) -> list[str]:
     """The faults that are serious or critical: a line each, with up to five places."""
+    page.wait_for_load_state("load")  # without its styles a page has other colours
     response = Axe().run(page, options={"resultTypes": ["violations"]}).response
     return [_line(one) for one in response["violations"] if one["impact"] in _GRAVE]
 

@@ -110,6 +110,7 @@ def test_one_failure_of_several_runs_is_tried_again(web: Web, window: Window) ->
     is_live(page)
     window.check(page, "failures-of-runs")
     page.get_by_role("link", name="Try ValueError@lines.py:11 of job lines again").click()
+    expect(page.get_by_label("Reason")).to_be_visible()
     window.check(page, "retry-runs")
     page.get_by_label(f"run {one}").uncheck()
     page.get_by_label("Reason").fill("mended")

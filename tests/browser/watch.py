@@ -100,6 +100,7 @@ _FOCUSED = """() => {
 
 def too_wide(page: Page) -> list[str]:
     """What makes a page scroll sideways: the elements that stick out, outermost first."""
+    page.wait_for_load_state("load")  # without its styles a page has another width
     found: list[str] = page.evaluate(_TOO_WIDE)
     return found
 
