@@ -12,7 +12,6 @@ import atexit
 import itertools
 import os
 import socket
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,7 +70,7 @@ def tasks(
     first = str(start)
     site = Site(
         start=first,
-        run=f"{time.time():.3f}",
+        run=os.urandom(8).hex(),
         hosts=list(dict.fromkeys([host_of(first), *hosts.names()])),
         out=made(out, page_of="images"),
         pages=pages,

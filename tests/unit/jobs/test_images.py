@@ -6,13 +6,14 @@ import asyncio
 import importlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs import images
-from jobs.crawl.site import Site
+from jobs.crawl.site import Site, unpacked
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -84,6 +85,16 @@ def test_a_visitor_is_closed_for_another_run_but_never_while_it_visits(
         assert await busy == "0"
 
     asyncio.run(scenario())
+
+
+def test_runs_that_start_at_the_same_moment_have_different_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A worker keeps a visitor by that name: two runs with one name share it, and lose pages."""
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+    start: Any = "http://site.test/"
+    first, second = (next(images.tasks(start, out=str(tmp_path))) for _ in range(2))
+    assert unpacked(first.payload["site"]).run != unpacked(second.payload["site"]).run
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line() -> None:
