@@ -62,7 +62,7 @@ class Crawler:
 
     def wait(self, run: int, within_s: float = 40.0) -> None:
         """Wait until a run and its `finish()` are over."""
-        self.master.process.says(rf"^run {run} \(images\): ", within_s)
+        self.master.process.says(rf"^run {run} \(images\): [\d,]+ tasks? done", within_s)
 
     def run(self, start: str, **arguments: Any) -> int:
         """Both; returns the number of the run."""
