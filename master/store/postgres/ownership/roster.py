@@ -32,9 +32,9 @@ class Company:
     def note(self, rows: Iterable[Row], now: float) -> None:
         """Take what was read. A row of this master's name is its own, from before its start."""
         for instance, master in rows:
-            key = master.name, master.address
+            key, at = (master.name, master.address), now - master.lag_s
             if instance != self._me.instance and key != (self._me.name, self._me.told):
-                self._alive[key] = max(now - master.lag_s, self._alive.get(key, now - master.lag_s))
+                self._alive[key] = max(at, self._alive.get(key, at))
         self._alive = {key: at for key, at in self._alive.items() if at >= now - COMPANY_S}
 
     @property

@@ -35,11 +35,8 @@ class Watch:
     seen.
     """
 
-    def __init__(
-        self, claim: Claim, connection: Connection | None = None, company: Company | None = None
-    ) -> None:
-        self._claim, self._connection = claim, connection
-        self._company = company or Company(claim.me)
+    def __init__(self, claim: Claim, connection: Connection | None, company: Company) -> None:
+        self._claim, self._connection, self._company = claim, connection, company
         claim.on_release = self.stop
         self._ended = threading.Event()
         self._renewed = self._read = time.monotonic()
@@ -79,6 +76,7 @@ class Watch:
         if late_s < LEASE_S:
             return
         others = self._others(LEASE_S)
+        # The roster knows two masters by one name apart, the company does not.
         maybe = others or self._others(COMPANY_S) or self._company.names
         if maybe:
             stands = "stands by" if others else "may stand by"

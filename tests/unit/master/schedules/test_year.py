@@ -13,8 +13,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from master.jobs.versions import Fitted
 from master.schedules.expression import slots_of
 from master.schedules.keeper import Keeper
@@ -29,6 +27,7 @@ from tests.unit.master.conftest import World
 START = datetime(2026, 2, 1, 12, 30, tzinfo=UTC).timestamp()
 YEAR_S = 365 * 86_400.0
 LIVES = 60
+SEED = 1
 
 TIMES = {
     "berlin": ("30 2 * * *", "Europe/Berlin", [(2, 30)]),
@@ -119,9 +118,8 @@ async def live(world: World, truth: Truth, until: float) -> tuple[Roster, Keeper
     return roster, keeper
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_each_slot_of_a_year_has_one_run(play: Callable[..., None], seed: int) -> None:
-    truth = Truth(random.Random(seed))
+def test_each_slot_of_a_year_has_one_run(play: Callable[..., None]) -> None:
+    truth = Truth(random.Random(SEED))
     stores: list[Any] = []
 
     async def one_life(world: World) -> None:

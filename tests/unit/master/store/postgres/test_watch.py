@@ -27,7 +27,7 @@ def watch_with(*lags: float, company: Company | None = None) -> tuple[Watch, lis
     """A watch that read others of these ages last, and why it gives up."""
     lost: list[str] = []
     claim = SimpleNamespace(me=MYSELF, lose=lost.append)
-    watch = Watch(cast(Claim, claim), None, company)
+    watch = Watch(cast(Claim, claim), None, company or Company(MYSELF))
     rows: list[Any] = [(ME, MasterStatus("a", "", True, 0.0, 0.0, "1"))]
     rows += [(OTHER, MasterStatus("b", "", False, 0.0, lag_s, "1")) for lag_s in lags]
     watch._roster, watch._renewed = rows, 100.0
