@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
+from tests.chosen import take_chosen
+
 if TYPE_CHECKING:  # who runs these tests one after the other may have no xdist
     from xdist.remote import Producer
     from xdist.scheduler.protocol import Scheduling
@@ -106,9 +108,7 @@ def own_images() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def docker_setup() -> list[str]:
-    chosen = CHECKOUT / ".cache" / "base"
-    if "BASE" not in os.environ and chosen.exists():  # `make` does this where no registry answers
-        os.environ["BASE"] = chosen.read_text().strip()
+    take_chosen("BASE")
     return ["build", f"up --detach --scale worker={WORKERS}"]
 
 

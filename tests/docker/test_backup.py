@@ -17,17 +17,17 @@ PAGE = CHECKOUT / "docs" / "backup.md"
 
 
 @pytest.fixture
-def followed_stack(stack: Stack, clone: Path) -> Iterator[Stack]:
-    """The stack. What deploy/backup.yml adds to it goes: the others would leave that behind."""
-    yield stack
+def without_copies(stack: Stack, clone: Path) -> Iterator[None]:
+    """Take away what deploy/backup.yml adds to the stack: the others would leave that behind."""
+    yield
     files = (str(clone / name) for name in ("docker-compose.yml", "deploy/backup.yml"))
     both = Stack(stack.client, stack.project, *files)
     both.compose("rm", "--stop", "--force", "backup")
     stack.client.volumes.get(f"{stack.project}_backup").remove()
 
 
-def test_the_commands_of_the_page_in_containers(followed_stack: Stack, clone: Path) -> None:
-    stack = followed_stack
+@pytest.mark.usefixtures("without_copies")
+def test_the_commands_of_the_page_in_containers(stack: Stack, clone: Path) -> None:
     environment = {**os.environ, "COMPOSE_PROJECT_NAME": stack.project}
 
     def run(command: str) -> None:

@@ -18,7 +18,9 @@ from typing import Any
 import docker
 import pytest
 
-from .conftest import CHECKOUT, Stack, eventually
+from tests.chosen import take_chosen
+
+from .conftest import Stack, eventually
 
 WORKERS = 4
 LEASE_S = 15.0
@@ -103,9 +105,7 @@ def work(n):
 @pytest.fixture(scope="module")
 def chaos_stack(clone: Path, docker_compose_file: str) -> Iterator[Stack]:
     """A compose project of its own, so that the other tests' project is left alone."""
-    chosen = CHECKOUT / ".cache" / "base"
-    if "BASE" not in os.environ and chosen.exists():
-        os.environ["BASE"] = chosen.read_text().strip()
+    take_chosen("BASE")
     jobs = {"endure": ENDURE, "last_will": LAST_WILL, "fat": FAT, "glutton": GLUTTON}
     for name, code in jobs.items():
         (clone / "jobs" / f"{name}.py").write_text(code)

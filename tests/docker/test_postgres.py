@@ -16,6 +16,7 @@ from typing import Any
 import docker
 import pytest
 
+from tests.chosen import take_chosen
 from tests.documents import document_commands
 
 from .conftest import CHECKOUT, Stack, eventually
@@ -86,11 +87,7 @@ class Pair(Stack):
 
 @pytest.fixture(scope="module")
 def pair(clone: Path) -> Iterator[Pair]:
-    chosen = {"BASE": "base", "POSTGRES_IMAGE": "postgres-image"}
-    for name, file in chosen.items():
-        path = CHECKOUT / ".cache" / file
-        if name not in os.environ and path.exists():
-            os.environ[name] = path.read_text().strip()
+    take_chosen("BASE", "POSTGRES_IMAGE")
     files = [str(clone / file) for file in ("docker-compose.yml", "deploy/postgres.yml")]
     client = docker.from_env()
     found = Pair(client, f"quartermaster-postgres-{os.getpid()}", *files)

@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 
 import pytest
 
+from tests.chosen import chosen
 from tests.hosts.images import Images
 from tests.hosts.lan import Lan
 from tests.hosts.namespaces import run
-from tests.integration.processes import REPO
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,10 +67,7 @@ def whole(lan: Lan) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def base() -> str:
     """The name of the base image of this machine's builds; the image has python3."""
-    chosen = REPO / ".cache" / "base"
-    if "BASE" in os.environ or not chosen.exists():
-        return os.environ.get("BASE", "quartermaster-base:3.13")
-    return chosen.read_text().strip()
+    return chosen("BASE")
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,13 @@ ACCOUNT = {
 }
 
 
+def where_job() -> str:
+    """Return the job that the document shows."""
+    found = re.search(r"^```python\n# jobs/where.py\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
+    assert found
+    return found[1]
+
+
 class Swarm:
     """Three hosts, a user's terminal on each of them, and the stack that the user deploys."""
 
@@ -60,6 +67,13 @@ class Swarm:
         """Run a command, which the document must have, on a host; return what it prints."""
         assert (letter, command) in COMMANDS, f"{letter}$ {command}: not in {DOCUMENT.name}"
         return self.shell(self.hosts[f"host{letter}"], command)
+
+    def begin(self) -> None:
+        """Make a swarm of the hosts by the commands of the document."""
+        self.types("A", "docker swarm init --advertise-addr 203.0.113.11")
+        self.token = self.types("A", "docker swarm join-token --quiet worker").strip()
+        for letter in "BC":
+            self.types(letter, "docker swarm join --token $TOKEN 203.0.113.11:2377")
 
     def shell(self, host: Host, command: str) -> str:
         """Run a command in the project's folder of a host, and return what it prints."""

@@ -15,7 +15,7 @@ import pytest
 from tests.hosts.checkout import copy_checkout
 from tests.hosts.images import Images
 from tests.hosts.lan import Lan
-from tests.hosts.swarm import COMMANDS, DOCUMENT, GOSSIP_S, QM, Swarm
+from tests.hosts.swarm import COMMANDS, GOSSIP_S, QM, Swarm, where_job
 from tests.integration.processes import eventually
 
 DEPLOY = "docker stack deploy --resolve-image never --compose-file deploy/stack.yml quartermaster"
@@ -37,13 +37,6 @@ def work(n):
 """
 
 
-def where_job() -> str:
-    """Return the job that the document shows."""
-    found = re.search(r"^```python\n# jobs/where.py\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
-    assert found
-    return found[1]
-
-
 @pytest.fixture(scope="module")
 def stack(lan: Lan, images: Images, request: pytest.FixtureRequest) -> Iterator[Swarm]:
     """The stack, deployed from nothing: only hostA has the checkout and the images."""
@@ -54,10 +47,7 @@ def stack(lan: Lan, images: Images, request: pytest.FixtureRequest) -> Iterator[
     folder = copy_checkout(swarm.manager)
     try:
         swarm.types("A", 'make ship HOSTS="hostB hostC"')
-        swarm.types("A", "docker swarm init --advertise-addr 203.0.113.11")
-        swarm.token = swarm.types("A", "docker swarm join-token --quiet worker").strip()
-        for letter in "BC":
-            swarm.types(letter, "docker swarm join --token $TOKEN 203.0.113.11:2377")
+        swarm.begin()
         swarm.types("A", "docker node update --label-add quartermaster=master hostA")
         key = "head -c 32 /dev/urandom | base64 | docker secret create quartermaster_authkey -"
         swarm.types("A", key)

@@ -5,20 +5,19 @@ Both tests use one stack, in their order.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
 import pytest
 
+from tests.chosen import chosen
 from tests.documents import document_commands
 from tests.hosts.checkout import copy_checkout
 from tests.hosts.images import Images
 from tests.hosts.lan import Lan
 from tests.hosts.namespaces import run
-from tests.hosts.swarm import DOCUMENT, QM, Swarm
-from tests.hosts.test_swarm import where_job
-from tests.integration.processes import REPO, eventually
+from tests.hosts.swarm import DOCUMENT, QM, Swarm, where_job
+from tests.integration.processes import eventually
 
 HEADING = "Swarm with PostgreSQL"
 COMMANDS = [command for _, command in document_commands(DOCUMENT, HEADING)]
@@ -57,10 +56,7 @@ class Pair(Swarm):
 @pytest.fixture(scope="module")
 def image() -> str:
     """The image of PostgreSQL that scripts/postgres-image.sh has chosen."""
-    chosen = REPO / ".cache" / "postgres-image"
-    if "POSTGRES_IMAGE" in os.environ or not chosen.exists():
-        return os.environ.get("POSTGRES_IMAGE", "quartermaster-postgres:17")
-    return chosen.read_text().strip()
+    return chosen("POSTGRES_IMAGE")
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +71,7 @@ def pair(lan: Lan, images: Images, image: str) -> Iterator[Pair]:
     folder = copy_checkout(found.manager)
     (folder / "jobs" / "where.py").write_text(where_job())
     try:
-        found.types("A", "docker swarm init --advertise-addr 203.0.113.11")
-        found.token = found.types("A", "docker swarm join-token --quiet worker").strip()
-        for letter in "BC":
-            found.types(letter, "docker swarm join --token $TOKEN 203.0.113.11:2377")
+        found.begin()
         for command in COMMANDS:
             found.typed(command)
         wanted = {"master": "2/2", "worker": "4/4", "database": "1/1"}

@@ -62,6 +62,13 @@ class SqliteEngine:
             store.close()
 
 
+def opened(url: str) -> tuple[PostgresStore, Claim, Watch]:
+    """The store of a schema, for a master without another one, whose claim and watch it has."""
+    found = Standby(Me(parse_address(url), "tests", "", "1")).wait()
+    assert found is not None
+    return PostgresStore(found[0]), *found
+
+
 class PostgresEngine:
     """Opens a schema; a crash ends the sessions without a word of the master's."""
 
@@ -82,11 +89,7 @@ class PostgresEngine:
         return self._open()
 
     def _open(self) -> Store:
-        me = Me(parse_address(self._url), "tests", "", "1")
-        found = Standby(me).wait()
-        assert found is not None
-        claim, watch = found
-        self._opened.append((PostgresStore(claim), claim, watch))
+        self._opened.append(opened(self._url))
         return self._opened[-1][0]
 
     def close(self) -> None:

@@ -11,29 +11,20 @@ import psycopg
 import pytest
 
 from master.changes import QUEUE_RUN, Changes, RunCounts
-from master.store.postgres.address import parse_address
 from master.store.postgres.database import PostgresDatabase
 from master.store.postgres.engine import PostgresStore
 from master.store.postgres.link.pipeline import Call, Pipeline, Result
-from master.store.postgres.ownership.me import Me
-from master.store.postgres.ownership.standby import Standby
 from queue_manager.errors import StoreError
 from tests.postgres_proxy import Proxy
 from tests.postgres_server import PostgresServer
-from tests.unit.master.store_records import block, outcome, tracked
+from tests.unit.master.store_records import block, opened, outcome, tracked
 
 PATIENCE_S = 20.0
 
 
-def opened(url: str) -> PostgresStore:
-    found = Standby(Me(parse_address(url), "tests", "", "1")).wait()
-    assert found is not None
-    return PostgresStore(found[0])
-
-
 @pytest.fixture
 def store(store_url: str) -> Iterator[PostgresStore]:
-    made = opened(store_url)
+    made = opened(store_url)[0]
     yield made
     made.close()
 
@@ -105,7 +96,7 @@ def test_a_pruning_whose_answer_was_lost_is_told_the_next_time(
     assert (run.counts.dead, run.counts.pruned) == (0, 1)
     assert store._reads(lambda db: db.number("unread_results")) == 0
     store.close()
-    again = opened(store_url)
+    again = opened(store_url)[0]
     assert again.load_run(QUEUE_RUN) == run
     again.close()
 
@@ -151,7 +142,7 @@ def test_a_master_that_ends_gives_up_a_commit_that_nobody_answers(
     postgres: PostgresServer, schema: str
 ) -> None:
     proxy = Proxy(postgres.port)
-    store = opened(postgres.dsn(schema, port=proxy.port))
+    store = opened(postgres.dsn(schema, port=proxy.port))[0]
     written(store, workers={"a": True})
 
     async def commit() -> None:
@@ -184,5 +175,5 @@ def test_a_server_that_keeps_no_promise_is_told_of(
     postgres: PostgresServer, schema: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The tests' server has fsync=off."""
-    opened(postgres.dsn(schema)).close()
+    opened(postgres.dsn(schema))[0].close()
     assert "PostgreSQL has fsync=off: what is acknowledged may be lost" in caplog.text

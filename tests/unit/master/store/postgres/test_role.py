@@ -8,18 +8,12 @@ import pytest
 
 from master.changes import Changes
 from master.store.postgres.address import parse_address
-from master.store.postgres.engine import PostgresStore
 from master.store.postgres.link.connection import connect
 from master.store.postgres.ownership.me import Me, mark_of
 from master.store.postgres.ownership.standby import Standby
 from tests.integration.processes import eventually
 from tests.postgres_server import PostgresServer
-
-
-def opened(url: str) -> PostgresStore:
-    found = Standby(Me(parse_address(url), "tests", "", "1")).wait()
-    assert found is not None
-    return PostgresStore(found[0])
+from tests.unit.master.store_records import opened
 
 
 @pytest.mark.parametrize(
@@ -34,7 +28,7 @@ def test_what_a_role_is_set_to_changes_no_meaning(
     try:
         with connect(parse_address(store_url), "a") as connection:
             assert connection.info.encoding == "utf-8"
-        store = opened(store_url)
+        store = opened(store_url)[0]
         store.commit(Changes(workers={"痛点": True}))
         assert store._reads(lambda db: list(db.rows("workers"))) == [("痛点",)]
         store.close()
@@ -50,7 +44,7 @@ def test_a_schema_that_is_there_needs_no_right_to_make_one(
         db.execute("CREATE ROLE low LOGIN PASSWORD 'low'")
         db.execute(f"CREATE SCHEMA {schema} AUTHORIZATION low")
     try:
-        opened(f"postgresql://low:low@127.0.0.1:{postgres.port}/queue?schema={schema}").close()
+        opened(f"postgresql://low:low@127.0.0.1:{postgres.port}/queue?schema={schema}")[0].close()
     finally:
         with postgres.superuser("queue") as db:
             db.execute("DROP OWNED BY low CASCADE")
