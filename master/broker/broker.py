@@ -73,6 +73,7 @@ class Broker:
         self.check_retry = runs.check_retry
         self.prune, self.forget = runs.prune, runs.forget
         self.chains, self.minutes = runs.chains, runs.minutes
+        self.on_disk = self.journal.on_disk
 
     def _offer_tasks(self) -> None:
         tasks = self.tasks

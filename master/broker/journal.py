@@ -13,6 +13,7 @@ from ..tries import Tried
 from .growing import GrowingBlock
 from .lanes.tracked import Tracked
 from .runs.run import Run
+from .runs.saved import SavedRun
 from .undo import UndoLog
 
 _NO_MISHAP = Mishap()
@@ -67,6 +68,14 @@ class Journal(UndoLog):
         self.growing.clear()
         self.tally.rolled_back()
         super().rolled_back()
+
+    def on_disk(self, run: Run) -> Run:
+        """A run as it is on disk, without what is staged of it: only to look at.
+
+        A commit may take a while, and fail: nobody is told before it that a run has ended.
+        """
+        saved = self.saved_of(run)
+        return saved.as_it_was() if isinstance(saved, SavedRun) else run
 
     # --- records ---
 

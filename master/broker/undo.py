@@ -21,7 +21,7 @@ class UndoLog:
 
     def __init__(self) -> None:
         self.mark = 0
-        self._kept: dict[int, Kept] = {}
+        self._kept: dict[int, tuple[Kept, Callable[[], object]]] = {}
         self._undo: list[Callable[[], object]] = []
         self._after: list[Callable[[], object]] = []
 
@@ -32,8 +32,14 @@ class UndoLog:
         """
         self.mark += 1
         if id(of) not in self._kept:
-            self._kept[id(of)] = of
-            self._undo.append(of.saved())
+            saved = of.saved()
+            self._kept[id(of)] = of, saved
+            self._undo.append(saved)
+
+    def saved_of(self, of: Kept) -> Callable[[], object] | None:
+        """What restores the fields that this turn has changed. None: it has changed none."""
+        kept = self._kept.get(id(of))
+        return None if kept is None else kept[1]
 
     def undo_by(self, act: Callable[[], object]) -> None:
         """Have an act done when the staged changes are rolled back; the newest act comes first."""

@@ -81,7 +81,7 @@ class RunLists:
         return all(self._add(page, ask, run, run.id + 1, now) for run in reversed(active))
 
     def _active(self, is_there: Callable[[int], bool]) -> list[Run]:
-        """Runs by their numbers that the store does not have as ended."""
+        """Runs by their numbers."""
         runs = active_on_disk(self._turn.broker)
         return sorted((run for run in runs if is_there(run.id)), key=lambda run: run.id)
 
@@ -103,9 +103,6 @@ class RunLists:
         found = self._turn.store.find_ended(sought)
         for loaded in found.runs:
             run = broker.runs.get(loaded.record.id) or Run.loaded(loaded)
-            if run.active:  # a retry is on its way to the disk: the run is told as an active one
-                page.skip(-run.id)
-                continue
             if not self._add(page, ask, run, -run.id, now):
                 return False
         if found.place != sought.after:
@@ -155,9 +152,8 @@ class RunLists:
 
 
 def active_on_disk(broker: Broker) -> list[Run]:
-    """Runs that have not ended, or whose end is on its way to the disk, so not among the ended."""
-    ending = broker.changes.ended
-    return [run for run in broker.runs.values() if run.active or run.id in ending]
+    """Runs that have not ended on disk: those too whose end is on its way there."""
+    return [run for run in broker.runs.values() if broker.on_disk(run).active]
 
 
 def brief(run: RunStatus) -> RunStatus:

@@ -125,6 +125,8 @@ class StatusBuilder:
         waits = why_pending(self._turn, run)
         trouble = waits or why_stalled(run, runner) or hindered(run, runner)
         trouble = trouble or unfed(run, self._sources.fed(run))
+        why = [*([trouble] if trouble else []), *self._why(run, now)]
+        run = self._turn.broker.on_disk(run)
         return RunStatus(
             run.id,
             run.job,
@@ -140,7 +142,7 @@ class StatusBuilder:
             run.collect_errors,
             run.started_at,
             run.ended_at,
-            [*([trouble] if trouble else []), *self._why(run, now)],
+            why,
             run.cancelled,
             run.version,
             pruned=run.pruned,
@@ -153,7 +155,7 @@ class StatusBuilder:
         )
 
     def _state_of(self, run: Run) -> str:
-        return state_of(run, self._sources.runner(run.id))
+        return state_of(self._turn.broker.on_disk(run), self._sources.runner(run.id))
 
     def _quotas(self, run: Run) -> list[QuotaStatus]:
         try:

@@ -127,7 +127,7 @@ class Subscriptions:
         """Tell it once, and go on telling it unless the run has ended."""
         run, status = watch.run, self._describe(watch.run)
         if watch.tell(status):
-            watch.counts = _counts(run)
+            watch.counts = self._counts(run)
         if watch.counts and _is_over(status):
             return
         self._watches.setdefault(run.id, []).append(watch)
@@ -154,7 +154,7 @@ class Subscriptions:
     def _tell_watchers(self, watches: list[_Watch]) -> bool:
         """Tell the watchers of one run. Returns whether one of them is to be told later."""
         run = watches[0].run
-        counts = _counts(run)
+        counts = self._counts(run)
         due = [watch for watch in watches if watch.counts != counts]
         if not due:
             return False
@@ -166,6 +166,9 @@ class Subscriptions:
             for watch in told:
                 self._drop(watch)
         return len(told) < len(due)
+
+    def _counts(self, run: Run) -> tuple[Any, ...]:
+        return _counts(self._turn.broker.on_disk(run))
 
     def _drop(self, watch: _Watch) -> None:
         number = watch.run.id

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from ..lanes.groups import Groups
 from ..lanes.lane import Lane
 from ..lanes.tracked import Tracked
 from ..lanes.window import Range
+from .saved import SavedRun
 
 if TYPE_CHECKING:
     from ..leases.lease import BlockLeases
@@ -103,14 +103,9 @@ class Run:
         if self.options.per_group is not None:
             self.groups = Groups(self.options.per_group)
 
-    def saved(self) -> Callable[[], None]:
-        """Returns what restores all fields that a turn changes, except the collect cursor."""
-        return partial(self._restore, _changed_of(self))
-
-    def _restore(self, values: tuple[Any, ...]) -> None:
-        for name, value in zip(_CHANGED, values, strict=True):
-            setattr(self, name, value)
-        self.attend()  # while its end was staged, it was told of nothing
+    def saved(self) -> SavedRun:
+        """What restores all fields that a turn changes, except the collect cursor."""
+        return SavedRun.of(self)
 
     def put_cursor(self, cursor: CollectCursor) -> None:
         """Set how far collecting has come.
@@ -303,32 +298,6 @@ class Run:
         """The durable part of its counts. last_seq: the newest outcome, also a staged one."""
         return replace(RunCounts(*_counts_of(self)), last_seq=max(last_seq, self.last_seq))
 
-
-_CHANGED = (
-    "state",
-    "ended_at",
-    "exhausted",
-    "waits_for",
-    "version",
-    "options",
-    "tasks",
-    "accepted",
-    "done",
-    "dead",
-    "cancelled",
-    "leased",
-    "staged",
-    "tracked",
-    "tracked_leased",
-    "last_dead",
-    "died",
-    "failed",
-    "busy_s",
-    "told",
-)
-"""The fields that a turn changes, but for the collect cursor."""
-
-_changed_of: Callable[[Run], tuple[Any, ...]] = attrgetter(*_CHANGED)
 
 # A run has a field for each field of its records. A new one is copied without another line.
 _RECORD = [field.name for field in fields(RunRecord)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -15,45 +14,17 @@ from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.wire.messages import Accepted, Beat, Leases, Refused, SubmitTasks
 from queue_manager.wire.records import NewBlock
-from tests.memory_store import MemoryStore
 from tests.unit.master.conftest import FakePeer, JumpingLoop, OnRefusal, World, block
 
 from .test_turn import done
-from .waiting_store import WaitingStore
-
-Scene = Callable[[World, WaitingStore], Coroutine[Any, Any, None]]
-Play = Callable[[Scene], None]
+from .waiting_store import Play, WaitingStore, commit, new_run, playing
 
 KEYED = NewBlock(1, codec.encode_batch([9]), ["k"])
 
 
 @pytest.fixture
 def wait_in(loop: JumpingLoop) -> Play:
-    """Play a scene in a master whose commits wait."""
-
-    def play(scene: Scene) -> None:
-        async def whole() -> None:
-            store = WaitingStore(MemoryStore())
-            world = World(store, loop, "")  # type: ignore[arg-type]
-            await scene(world, store)
-
-        loop.run_until_complete(whole())
-
-    return play
-
-
-async def commit(world: World, store: WaitingStore) -> None:
-    """Let all commits through that are on their way or follow from one."""
-    await world.turns()
-    while store.commits:
-        store.let_through()
-        await world.turns()
-
-
-async def new_run(world: World, store: WaitingStore) -> Any:
-    starting = asyncio.ensure_future(world.start_run())
-    await commit(world, store)
-    return await starting
+    return playing(loop)
 
 
 # --- while a commit is on its way ---

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from master.changes import Changes
 from master.reads import ReadAnswer, ReadRequest
 from tests.memory_store import MemoryStore
+from tests.unit.master.conftest import JumpingLoop, World
 
 
 class WaitingStore:
@@ -59,3 +60,36 @@ class WaitingStore:
     def cancel(self) -> None:
         """The commit that is on its way is cancelled, and nothing of it is kept."""
         self.commits[0].cancel()
+
+
+Scene = Callable[[World, WaitingStore], Coroutine[Any, Any, None]]
+Play = Callable[[Scene], None]
+
+
+def playing(loop: JumpingLoop) -> Play:
+    """What plays a scene in a master whose commits wait."""
+
+    def play(scene: Scene) -> None:
+        async def whole() -> None:
+            store = WaitingStore(MemoryStore())
+            world = World(store, loop, "")  # type: ignore[arg-type]
+            await scene(world, store)
+
+        loop.run_until_complete(whole())
+
+    return play
+
+
+async def commit(world: World, store: WaitingStore) -> None:
+    """Let all commits through that are on their way or follow from one."""
+    await world.turns()
+    while store.commits:
+        store.let_through()
+        await world.turns()
+
+
+async def new_run(world: World, store: WaitingStore) -> Any:
+    """A run that is on disk."""
+    starting = asyncio.ensure_future(world.start_run())
+    await commit(world, store)
+    return await starting
