@@ -187,7 +187,8 @@ def test_a_failover_to_a_replica_loses_nothing_that_was_acknowledged(
         master = start_stored(url.replace(place, f"{place},127.0.0.1:{replica.port}"))
         own_postgres.kill()
         with master.away():
-            replica.promote()
+            time.sleep(1.0)  # how long none takes writes, not a wait for something
+        replica.promote()  # it takes writes a moment before this returns
         with replica.superuser() as db:
             db.execute("ALTER SYSTEM RESET synchronous_standby_names")
             db.execute("SELECT pg_reload_conf()")
