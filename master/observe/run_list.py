@@ -112,8 +112,7 @@ class RunLists:
     def _add_finishing(self, page: Page[RunStatus], ask: AskRuns, now: float) -> bool:
         after, sign = self._after(ask), 1 if ask.back else -1
         broker = self._turn.broker
-        active = set(active_on_disk(broker))
-        ended = [run for run in broker.runs.values() if run not in active]
+        ended = [run for run in broker.runs.values() if not broker.on_disk(run).active]
         ended = [run for run in ended if sign * run.id > sign * after]
         in_order = sorted(ended, key=lambda run: sign * run.id)
         return all(self._add(page, ask, run, -run.id, now) for run in in_order)

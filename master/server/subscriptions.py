@@ -168,7 +168,7 @@ class Subscriptions:
         return len(told) < len(due)
 
     def _counts(self, run: Run) -> tuple[Any, ...]:
-        return _counts(self._turn.broker.on_disk(run))
+        return _counts_of(self._turn.broker.on_disk(run))
 
     def _drop(self, watch: _Watch) -> None:
         number = watch.run.id
@@ -202,7 +202,7 @@ _OTHER_NAMES = {"run", "why", "quotas", "values", "feeder"}
 _NAMES = [name for name in RunStatus.__struct_fields__ if name not in _OTHER_NAMES]
 
 # The state "pending" ends when it waits for nothing, "finishing" when the cursor is closed.
-_counts: Callable[[Run], tuple[Any, ...]] = attrgetter(
+_counts_of: Callable[[Run], tuple[Any, ...]] = attrgetter(
     *_NAMES, "collect_cursor.closed", "waits_for"
 )
 """What a watcher is told of when it changes. A new field of a status needs no line here."""
